@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: 0BSD */
+/* The opening handshake's messages: what is sent, and what the peer's header block is worth. */
+#include "http_private.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_PORT 65535u
+
+/* A text that grows; once memory has run out it stays NULL. */
+struct text {
+	char *bytes;
+	size_t length, capacity;
+	bool failed;
+};
+
+static void append(struct text *text, const char *piece)
+{
+	size_t size = strlen(piece);
+
+	if (text->failed)
+		return;
+	if (size >= text->capacity - text->length) {
+		size_t capacity = (text->length + size + 1) * 2;
+		char *bytes = realloc(text->bytes, capacity);
+
+		if (bytes == NULL) {
+			free(text->bytes);
+			text->bytes = NULL;
+			text->failed = true;
+			return;
+		}
+		text->bytes = bytes;
+		text->capacity = capacity;
+	}
+	memcpy(text->bytes + text->length, piece, size + 1);
+	text->length += size;
+}
+
+static void append_field(struct text *text, const char *name, const char *value)
+{
+	append(text, name);
+	append(text, ": ");
+	append(text, value);
+	append(text, "\r\n");
+}
+
+static void append_lines(struct text *text, const char *const *lines)
+{
+	for (size_t i = 0; lines != NULL && lines[i] != NULL; i++) {
+		append(text, lines[i]);
+		append(text, "\r\n");
+	}
+}
+
+static char *finish(struct text *text, size_t *size)
+{
+	*size = text->failed ? 0 : text->length;
+	return text->bytes;
+}
+
+char *wsf_http_format_upgrade(const struct wsf_http_upgrade *upgrade, size_t *size)
+{
+	struct text text = {0};
+	const char *const *subprotocols = upgrade->subprotocols;
+
+	append(&text, "GET ");
+	append(&text, upgrade->target);
+	append(&text, " HTTP/1.1\r\n");
+	append_field(&text, "Host", upgrade->host);
+	append_field(&text, "Upgrade", "websocket");
+	append_field(&text, "Connection", "Upgrade");
+	append_field(&text, "Sec-WebSocket-Key", upgrade->key);
+	append_field(&text, "Sec-WebSocket-Version", "13");
+	if (subprotocols != NULL && subprotocols[0] != NULL) {
+		append(&text, "Sec-WebSocket-Protocol: ");
+		for (size_t i = 0; subprotocols[i] != NULL; i++) {
+			append(&text, i > 0 ? ", " : "");
+			append(&text, subprotocols[i]);
+		}
+		append(&text, "\r\n");
+	}
+	if (upgrade->origin != NULL && *upgrade->origin != '\0')
+		append_field(&text, "Origin", upgrade->origin);
+	if (upgrade->user_agent != NULL && *upgrade->user_agent != '\0')
+		append_field(&text, "User-Agent", upgrade->user_agent);
+	append_lines(&text, upgrade->headers);
+	append(&text, "\r\n");
+	return finish(&text, size);
+}
+
+/* A phrase is the peer's: only what a terminal shows as one line gets into the reason. */
+static int judge_status(const struct wsf_http *http, char *reason, size_t reason_bytes)
+{
+	size_t length;
+
+	snprintf(reason, reason_bytes, "the server answered HTTP %d%s%s", http->status,
+	    *http->phrase != '\0' ? " " : "", http->phrase);
+	length = reason_bytes > 0 ? strlen(reason) : 0;
+	for (size_t i = 0; i < length; i++) {
+		if (reason[i] < ' ' || reason[i] > '~')
+			reason[i] = '?';
+	}
+	return http->status == 401 || http->status == 403 || http->status == 407 ? -EACCES : -ECONNABORTED;
+}
+
+static const char *answer_fault(const struct wsf_http *http, const char *accept)
+{
+	const char *upgrade = wsf_http_field(http, "Upgrade"), *value = wsf_http_field(http, "Sec-WebSocket-Accept");
+
+	if (http->minor_version < 1)
+		return "the server's answer is HTTP/1.0";
+	if (wsf_http_field_count(http, "Upgrade") != 1 || !wsf_http_equal_fold(upgrade, "websocket"))
+		return "the server's answer has no \"Upgrade: websocket\"";
+	if (!wsf_http_has_token(http, "Connection", "upgrade"))
+		return "the server's answer has no \"Connection: Upgrade\"";
+	if (value == NULL)
+		return "the server's answer has no Sec-WebSocket-Accept";
+	if (wsf_http_field_count(http, "Sec-WebSocket-Accept") > 1)
+		return "the server's answer has more than one Sec-WebSocket-Accept";
+	if (strcmp(value, accept) != 0)
+		return "the server's Sec-WebSocket-Accept is wrong";
+	if (wsf_http_field(http, "Sec-WebSocket-Extensions") != NULL)
+		return "the server chose an extension, and none was offered";
+	if (wsf_http_field_count(http, "Sec-WebSocket-Protocol") > 1)
+		return "the server chose more than one subprotocol";
+	return NULL;
+}
+
+int wsf_http_check_answer(const struct wsf_http *http, const char *accept, const char *const *offered,
+    const char **subprotocol, char *reason, size_t reason_bytes)
+{
+	const char *fault, *chosen;
+
+	*subprotocol = NULL;
+	if (http->status != 101)
+		return judge_status(http, reason, reason_bytes);
+	fault = answer_fault(http, accept);
+	chosen = wsf_http_field(http, "Sec-WebSocket-Protocol");
+	if (fault == NULL && chosen != NULL) {
+		while (offered != NULL && *offered != NULL && strcmp(*offered, chosen) != 0)
+			offered++;
+		if (offered == NULL || *offered == NULL)
+			fault = "the server chose a subprotocol that was not offered";
+	}
+	if (fault != NULL) {
+		snprintf(reason, reason_bytes, "%s", fault);
+		return -EPROTO;
+	}
+	*subprotocol = chosen;
+	return 0;
+}
+
+/* A host and its port as in a Host header or behind an Origin's scheme; IPv6 keeps its brackets. */
+struct authority {
+	const char *host;
+	size_t host_bytes;
+	unsigned port;		/* 0 = absent */
+};
+
+/* The length of the host at the start of text (RFC 3986, section 3.2.2), 0 where there is none. */
+static size_t host_length(const char *text)
+{
+	size_t length = 0;
+
+	if (*text == '[') {
+		length = 1 + strspn(text + 1, "0123456789abcdefABCDEF:.");
+		return length > 1 && text[length] == ']' ? length + 1 : 0;
+	}
+	while (wsf_http_is_alnum(text[length]) ||
+	    (text[length] != '\0' && strchr("-._~%!$&'()*+,;=", text[length]) != NULL))
+		length++;
+	return length;
+}
+
+static bool parse_authority(struct authority *authority, const char *text)
+{
+	authority->host = text;
+	authority->host_bytes = host_length(text);
+	authority->port = 0;
+	if (authority->host_bytes == 0)
+		return false;
+	text += authority->host_bytes;
+	if (*text != ':')
+		return *text == '\0';
+	for (text++; wsf_http_is_digit(*text); text++) {
+		authority->port = authority->port * 10 + (unsigned)(*text - '0');
+		if (authority->port > MAX_PORT)
+			return false;
+	}
+	return *text == '\0';
+}
+
+static bool same_origin(const char *origin, const char *host_header)
+{
+	static const struct {
+		const char *scheme;
+		unsigned port;
+	} schemes[] = {{"http://", 80}, {"https://", 443}};
+	struct authority ours, theirs;
+
+	for (size_t i = 0; i < sizeof(schemes) / sizeof(*schemes); i++) {
+		size_t length = strlen(schemes[i].scheme);
+		unsigned standard = schemes[i].port;
+
+		if (strlen(origin) < length || !wsf_http_equal_bytes(origin, schemes[i].scheme, length, true))
+			continue;
+		if (!parse_authority(&theirs, origin + length) || !parse_authority(&ours, host_header))
+			return false;
+		if ((theirs.port != 0 ? theirs.port : standard) != (ours.port != 0 ? ours.port : standard))
+			return false;
+		return theirs.host_bytes == ours.host_bytes &&
+		    wsf_http_equal_bytes(theirs.host, ours.host, ours.host_bytes, true);
+	}
+	return false;
+}
+
+/* Browsers always send an Origin: a request without one comes from no page, and no page can be misused for it. */
+static bool origin_allowed(const struct wsf_http *http, const char *const *allowed)
+{
+	const char *origin = wsf_http_field(http, "Origin");
+
+	if (origin == NULL)
+		return true;
+	if (wsf_http_field_count(http, "Origin") > 1)
+		return false;
+	if (allowed == NULL)
+		return same_origin(origin, wsf_http_field(http, "Host"));
+	for (; *allowed != NULL; allowed++) {
+		if (strcmp(*allowed, "*") == 0 || wsf_http_equal_fold(*allowed, origin))
+			return true;
+	}
+	return false;
+}
+
+static bool announces_body(const struct wsf_http *http)
+{
+	for (size_t i = 0; i < http->field_count; i++) {
+		const struct wsf_http_field *field = &http->fields[i];
+
+		if (wsf_http_equal_fold(field->name, "Transfer-Encoding") ||
+		    (wsf_http_equal_fold(field->name, "Content-Length") && strcmp(field->value, "0") != 0))
+			return true;
+	}
+	return false;
+}
+
+/* base64 of 16 bytes; the bits behind them may be anything (RFC 4648, section 3.5) */
+static bool key_valid(const char *key)
+{
+	size_t length = 0;
+
+	while (wsf_http_is_alnum(key[length]) || key[length] == '+' || key[length] == '/')
+		length++;
+	return length == 22 && strcmp(key + length, "==") == 0;
+}
+
+static bool path_served(const char *target, const char *path)
+{
+	size_t length = strcspn(target, "?");
+
+	return path == NULL || (length == strlen(path) && memcmp(target, path, length) == 0);
+}
+
+static int judge_http(const struct wsf_http *http, const struct wsf_http_rules *rules, const char **reason)
+{
+	struct authority host;
+	int status = 400;
+
+	if (http->minor_version < 1) {
+		*reason = "HTTP/1.1 is needed";
+	} else if (strcmp(http->method, "GET") != 0) {
+		*reason = "the method is not GET";
+		status = 405;
+	} else if (*http->target != '/' || strchr(http->target, '#') != NULL) {
+		*reason = "the target is not an absolute path";
+	} else if (wsf_http_field_count(http, "Host") != 1) {
+		*reason = "one Host header is needed";
+	} else if (!parse_authority(&host, wsf_http_field(http, "Host"))) {
+		*reason = "the Host header is malformed";
+	} else if (announces_body(http)) {
+		*reason = "a request with a body";
+	} else if (!path_served(http->target, rules->path)) {
+		*reason = "nothing is served at this path";
+		status = 404;
+	} else {
+		status = 101;
+	}
+	return status;
+}
+
+static int judge_websocket(const struct wsf_http *http, const struct wsf_http_rules *rules, const char **reason)
+{
+	const char *key = wsf_http_field(http, "Sec-WebSocket-Key");
+	const char *version = wsf_http_field(http, "Sec-WebSocket-Version");
+	int status = 400;
+
+	if (!wsf_http_has_token(http, "Upgrade", "websocket") || !wsf_http_has_token(http, "Connection", "upgrade")) {
+		*reason = "this is a WebSocket server";
+		status = 426;
+	} else if (wsf_http_field_count(http, "Sec-WebSocket-Version") > 1) {
+		*reason = "more than one Sec-WebSocket-Version";
+	} else if (version == NULL || strcmp(version, "13") != 0) {
+		*reason = "the WebSocket version is not 13";
+		status = 426;
+	} else if (key == NULL || wsf_http_field_count(http, "Sec-WebSocket-Key") > 1 || !key_valid(key)) {
+		*reason = "one Sec-WebSocket-Key of 16 bytes in base64 is needed";
+	} else if (!origin_allowed(http, rules->allowed_origins)) {
+		*reason = "the origin is not allowed";
+		status = 403;
+	} else {
+		status = 101;
+	}
+	return status;
+}
+
+int wsf_http_check_request(const struct wsf_http *http, const struct wsf_http_rules *rules, const char **subprotocol,
+    const char **reason)
+{
+	int status;
+
+	*subprotocol = NULL;
+	*reason = "";
+	status = judge_http(http, rules, reason);
+	if (status == 101)
+		status = judge_websocket(http, rules, reason);
+	if (status != 101)
+		return status;
+	for (const char *const *ours = rules->subprotocols; ours != NULL && *ours != NULL; ours++) {
+		if (wsf_http_lists_have(http, "Sec-WebSocket-Protocol", *ours, false)) {
+			*subprotocol = *ours;
+			break;
+		}
+	}
+	return 101;
+}
+
+char *wsf_http_format_accept(const char *accept, const char *subprotocol, const char *const *headers, size_t *size)
+{
+	struct text text = {0};
+
+	append(&text, "HTTP/1.1 101 Switching Protocols\r\n");
+	append_field(&text, "Upgrade", "websocket");
+	append_field(&text, "Connection", "Upgrade");
+	append_field(&text, "Sec-WebSocket-Accept", accept);
+	if (subprotocol != NULL)
+		append_field(&text, "Sec-WebSocket-Protocol", subprotocol);
+	append_lines(&text, headers);
+	append(&text, "\r\n");
+	return finish(&text, size);
+}
+
+static const char *status_phrase(int status)
+{
+	static const struct {
+		int status;
+		const char *phrase;
+	} phrases[] = {
+	    {400, "Bad Request"}, {401, "Unauthorized"}, {403, "Forbidden"}, {404, "Not Found"},
+	    {405, "Method Not Allowed"}, {408, "Request Timeout"}, {426, "Upgrade Required"},
+	    {429, "Too Many Requests"}, {431, "Request Header Fields Too Large"}, {500, "Internal Server Error"},
+	    {503, "Service Unavailable"},
+	};
+
+	for (size_t i = 0; i < sizeof(phrases) / sizeof(*phrases); i++) {
+		if (phrases[i].status == status)
+			return phrases[i].phrase;
+	}
+	return "Refused";
+}
+
+char *wsf_http_format_refusal(int status, const char *reason, size_t *size)
+{
+	struct text text = {0};
+	char number[24];
+
+	snprintf(number, sizeof(number), "%d ", status);
+	append(&text, "HTTP/1.1 ");
+	append(&text, number);
+	append(&text, status_phrase(status));
+	append(&text, "\r\n");
+	append_field(&text, "Connection", "close");
+	append_field(&text, "Content-Type", "text/plain");
+	snprintf(number, sizeof(number), "%zu", strlen(reason) + 1);
+	append_field(&text, "Content-Length", number);
+	if (status == 426) {
+		append_field(&text, "Upgrade", "websocket");
+		append_field(&text, "Sec-WebSocket-Version", "13");
+	}
+	if (status == 405)
+		append_field(&text, "Allow", "GET");
+	append(&text, "\r\n");
+	append(&text, reason);
+	append(&text, "\n");
+	return finish(&text, size);
+}

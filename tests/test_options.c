@@ -1,0 +1,645 @@
+/* SPDX-License-Identifier: 0BSD */
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <check.h>
+
+#include "options.h"
+
+#define COUNT(table) (sizeof(table) / sizeof(*(table)))
+#define GIB ((size_t)1 << 30)
+
+/* Check that the options are accepted, or refused with a text that names the field. */
+static void check_accepted(const struct ws_options *in)
+{
+	struct wsf_options *options = NULL;
+	struct wsf_failure failure = { 0 };
+
+	if (wsf_options_copy(&options, in, &failure) != 0)
+		ck_abort_msg("refused: %s", failure.text);
+	ck_assert_ptr_nonnull(options);
+	wsf_options_unref(options);
+}
+
+static void check_refused(const struct ws_options *in, const char *field)
+{
+	struct wsf_options *options = (struct wsf_options *)&options;
+	struct wsf_failure failure = { 0 };
+
+	if (wsf_options_copy(&options, in, &failure) != -EINVAL)
+		ck_abort_msg("a bad %s was accepted", field);
+	ck_assert_ptr_null(options);
+	ck_assert_int_eq(failure.error, EINVAL);
+	if (strncmp(failure.text, field, strlen(field)) != 0)
+		ck_abort_msg("text \"%s\" does not name %s", failure.text, field);
+}
+
+static void check_defaults(const struct ws_options *values)
+{
+	ck_assert_uint_eq(values->size, sizeof(*values));
+	ck_assert_ptr_null(values->subprotocols);
+	ck_assert_ptr_null(values->headers);
+	ck_assert_ptr_null(values->origin);
+	ck_assert_str_eq(values->user_agent, "wsfile/" WSFILE_VERSION);
+	ck_assert_uint_eq(values->max_header_bytes, 16384);
+	ck_assert(!values->text_frames);
+	ck_assert_int_eq(values->on_text, WS_TEXT_REJECT);
+	ck_assert_uint_eq(values->max_message_bytes, 0);
+	ck_assert_uint_eq(values->max_frame_bytes, 65536);
+	ck_assert_uint_eq(values->recv_buffer_bytes, 1048576);
+	ck_assert_uint_eq(values->send_buffer_bytes, 262144);
+	ck_assert_uint_eq(values->stdio_buffer_bytes, 32768);
+	ck_assert_int_eq(values->connect_timeout_ms, 30000);
+	ck_assert_int_eq(values->handshake_timeout_ms, 10000);
+	ck_assert_int_eq(values->read_timeout_ms, -1);
+	ck_assert_int_eq(values->write_timeout_ms, -1);
+	ck_assert_int_eq(values->close_timeout_ms, 5000);
+	ck_assert_int_eq(values->linger_ms, 5000);
+	ck_assert_ptr_null(values->allowed_origins);
+	ck_assert_ptr_null(values->path);
+	ck_assert_int_eq(values->backlog, 128);
+	ck_assert(!values->reuse_port);
+}
+
+START_TEST(no_options_are_the_defaults)
+{
+	struct ws_options initial = WS_OPTIONS_INIT;
+	struct wsf_options *options;
+	struct wsf_failure failure;
+
+	ck_assert_int_eq(wsf_options_copy(&options, NULL, &failure), 0);
+	check_defaults(wsf_options_get(options));
+	wsf_options_unref(options);
+	ck_assert_int_eq(wsf_options_copy(&options, &initial, &failure), 0);
+	check_defaults(wsf_options_get(options));
+	wsf_options_unref(options);
+}
+END_TEST
+
+START_TEST(the_copy_needs_nothing_of_the_original)
+{
+	char first[] = "chat.v2", second[] = "chat", header[] = "X-Token: a b", allowed[] = "https://example.org";
+	char origin[] = "https://a.example", agent[] = "test/1", path[] = "/feed";
+	const char *subprotocols[] = { first, second, NULL }, *headers[] = { header, NULL };
+	const char *allowed_origins[] = { allowed, "*", NULL };
+	char *texts[] = { first, second, header, allowed, origin, agent, path };
+	struct ws_options in = WS_OPTIONS_INIT;
+	const struct ws_options *values;
+	struct wsf_options *options;
+	struct wsf_failure failure;
+
+	in.subprotocols = subprotocols;
+	in.headers = headers;
+	in.allowed_origins = allowed_origins;
+	in.origin = origin;
+	in.user_agent = agent;
+	in.path = path;
+	ck_assert_int_eq(wsf_options_copy(&options, &in, &failure), 0);
+	for (size_t i = 0; i < COUNT(texts); i++)
+		memset(texts[i], '#', strlen(texts[i]));
+	memset(subprotocols, 0, sizeof(subprotocols));
+	memset(headers, 0, sizeof(headers));
+	memset(allowed_origins, 0, sizeof(allowed_origins));
+	memset(&in, 0, sizeof(in));
+	values = wsf_options_get(options);
+	ck_assert_str_eq(values->subprotocols[0], "chat.v2");
+	ck_assert_str_eq(values->subprotocols[1], "chat");
+	ck_assert_ptr_null(values->subprotocols[2]);
+	ck_assert_str_eq(values->headers[0], "X-Token: a b");
+	ck_assert_ptr_null(values->headers[1]);
+	ck_assert_str_eq(values->allowed_origins[0], "https://example.org");
+	ck_assert_str_eq(values->allowed_origins[1], "*");
+	ck_assert_ptr_null(values->allowed_origins[2]);
+	ck_assert_str_eq(values->origin, "https://a.example");
+	ck_assert_str_eq(values->user_agent, "test/1");
+	ck_assert_str_eq(values->path, "/feed");
+	wsf_options_unref(options);
+}
+END_TEST
+
+/* No origin allowed is not the same as the default rule. */
+START_TEST(an_empty_list_stays_an_empty_list)
+{
+	static const char *const none[] = { NULL };
+	struct ws_options in = WS_OPTIONS_INIT;
+	struct wsf_options *options;
+	struct wsf_failure failure;
+
+	in.subprotocols = in.headers = in.allowed_origins = none;
+	in.user_agent = "";
+	ck_assert_int_eq(wsf_options_copy(&options, &in, &failure), 0);
+	ck_assert_ptr_nonnull(wsf_options_get(options)->allowed_origins);
+	ck_assert_ptr_null(wsf_options_get(options)->allowed_origins[0]);
+	ck_assert_ptr_null(wsf_options_get(options)->subprotocols[0]);
+	ck_assert_ptr_null(wsf_options_get(options)->headers[0]);
+	ck_assert_str_eq(wsf_options_get(options)->user_agent, "");
+	wsf_options_unref(options);
+}
+END_TEST
+
+START_TEST(values_are_kept)
+{
+	struct ws_options in = WS_OPTIONS_INIT;
+	const struct ws_options *values;
+	struct wsf_options *options;
+	struct wsf_failure failure;
+
+	in.max_header_bytes = 256;
+	in.text_frames = true;
+	in.on_text = WS_TEXT_BYTES;
+	in.max_message_bytes = UINT64_MAX;
+	in.linger_ms = 0;
+	in.backlog = 7;
+	in.reuse_port = true;
+	ck_assert_int_eq(wsf_options_copy(&options, &in, &failure), 0);
+	values = wsf_options_get(options);
+	ck_assert_uint_eq(values->max_header_bytes, 256);
+	ck_assert(values->text_frames);
+	ck_assert_int_eq(values->on_text, WS_TEXT_BYTES);
+	ck_assert_uint_eq(values->max_message_bytes, UINT64_MAX);
+	ck_assert_int_eq(values->linger_ms, 0);
+	ck_assert_int_eq(values->backlog, 7);
+	ck_assert(values->reuse_port);
+	wsf_options_unref(options);
+}
+END_TEST
+
+START_TEST(sizes_have_their_limits)
+{
+	static const struct {
+		const char *field;
+		size_t offset, least, most;
+	} table[] = {
+		{ "max_header_bytes", offsetof(struct ws_options, max_header_bytes), 256, 1048576 },
+		{ "max_frame_bytes", offsetof(struct ws_options, max_frame_bytes), 1, GIB },
+		{ "recv_buffer_bytes", offsetof(struct ws_options, recv_buffer_bytes), 4096, GIB },
+		{ "send_buffer_bytes", offsetof(struct ws_options, send_buffer_bytes), 4096, GIB },
+	};
+	const size_t bad[] = { 0, table[_i].least - 1, table[_i].most + 1, SIZE_MAX };
+	const size_t good[] = { table[_i].least, table[_i].least + 1, table[_i].most - 1, table[_i].most };
+	struct ws_options in = WS_OPTIONS_INIT;
+
+	in.stdio_buffer_bytes = 0;
+	for (size_t i = 0; i < COUNT(good); i++) {
+		memcpy((char *)&in + table[_i].offset, &good[i], sizeof(size_t));
+		check_accepted(&in);
+	}
+	for (size_t i = 0; i < COUNT(bad); i++) {
+		memcpy((char *)&in + table[_i].offset, &bad[i], sizeof(size_t));
+		check_refused(&in, table[_i].field);
+	}
+}
+END_TEST
+
+START_TEST(buffers_are_rounded_up_to_powers_of_two)
+{
+	static const struct { size_t asked, got; } table[] = {
+		{ 4096, 4096 }, { 4097, 8192 }, { 100000, 131072 }, { GIB - 1, GIB }, { GIB, GIB },
+	};
+	struct ws_options in = WS_OPTIONS_INIT;
+	struct wsf_options *options;
+	struct wsf_failure failure;
+
+	in.stdio_buffer_bytes = 1024;
+	for (size_t i = 0; i < COUNT(table); i++) {
+		in.recv_buffer_bytes = in.send_buffer_bytes = table[i].asked;
+		ck_assert_int_eq(wsf_options_copy(&options, &in, &failure), 0);
+		ck_assert_uint_eq(wsf_options_get(options)->recv_buffer_bytes, table[i].got);
+		ck_assert_uint_eq(wsf_options_get(options)->send_buffer_bytes, table[i].got);
+		wsf_options_unref(options);
+	}
+}
+END_TEST
+
+START_TEST(stdio_buffer_may_be_none_and_longer_than_the_receive_buffer)
+{
+	struct ws_options in = WS_OPTIONS_INIT;
+
+	in.recv_buffer_bytes = 5000;
+	check_accepted(&in);
+	in.stdio_buffer_bytes = 0;
+	check_accepted(&in);
+	in.stdio_buffer_bytes = GIB;
+	check_accepted(&in);
+	in.stdio_buffer_bytes = (size_t)GIB + 1;
+	check_refused(&in, "stdio_buffer_bytes");
+	in.stdio_buffer_bytes = SIZE_MAX;
+	check_refused(&in, "stdio_buffer_bytes");
+}
+END_TEST
+
+START_TEST(times_have_their_limits)
+{
+	static const struct {
+		const char *field;
+		size_t offset;
+		bool zero;
+	} table[] = {
+		{ "connect_timeout_ms", offsetof(struct ws_options, connect_timeout_ms), false },
+		{ "handshake_timeout_ms", offsetof(struct ws_options, handshake_timeout_ms), false },
+		{ "read_timeout_ms", offsetof(struct ws_options, read_timeout_ms), false },
+		{ "write_timeout_ms", offsetof(struct ws_options, write_timeout_ms), false },
+		{ "close_timeout_ms", offsetof(struct ws_options, close_timeout_ms), true },
+		{ "linger_ms", offsetof(struct ws_options, linger_ms), true },
+	};
+	static const int values[] = { -1, 0, 1, INT_MAX, -2, INT_MIN };
+	struct ws_options in = WS_OPTIONS_INIT;
+
+	for (size_t i = 0; i < COUNT(values); i++) {
+		memcpy((char *)&in + table[_i].offset, &values[i], sizeof(int));
+		if (values[i] < -1 || (values[i] == 0 && !table[_i].zero))
+			check_refused(&in, table[_i].field);
+		else
+			check_accepted(&in);
+	}
+}
+END_TEST
+
+START_TEST(the_backlog_and_on_text_have_their_limits)
+{
+	static const int bad[] = { 0, -1, 4097, INT_MAX, INT_MIN };
+	static const unsigned bad_on_text[] = { 2, 1000, UINT_MAX };
+	struct ws_options in = WS_OPTIONS_INIT;
+
+	in.backlog = 1;
+	check_accepted(&in);
+	in.backlog = 4096;
+	check_accepted(&in);
+	for (size_t i = 0; i < COUNT(bad); i++) {
+		in.backlog = bad[i];
+		check_refused(&in, "backlog");
+	}
+	in.backlog = 1;
+	for (size_t i = 0; i < COUNT(bad_on_text); i++) {
+		memcpy(&in.on_text, &bad_on_text[i], sizeof(in.on_text));
+		check_refused(&in, "on_text");
+	}
+}
+END_TEST
+
+START_TEST(subprotocols_are_tokens_without_duplicates)
+{
+	static char long_good[128], long_bad[129];
+	static const struct {
+		const char *list[4];
+		const char *refused;
+	} table[] = {
+		{ { "chat" }, NULL },
+		{ { "chat", "Chat", "v1.chat+x" }, NULL },
+		{ { long_good }, NULL },
+		{ { "" }, "subprotocols[0]" },
+		{ { "chat", "a b" }, "subprotocols[1]" },
+		{ { "a,b" }, "subprotocols[0]" },
+		{ { "a\r\nX: y" }, "subprotocols[0]" },
+		{ { "caf\xc3\xa9" }, "subprotocols[0]" },
+		{ { "a", "b", "a" }, "subprotocols[2]" },
+		{ { long_bad }, "subprotocols[0]" },
+	};
+	struct ws_options in = WS_OPTIONS_INIT;
+
+	memset(long_good, 'p', 127);
+	memset(long_bad, 'p', 128);
+	for (size_t i = 0; i < COUNT(table); i++) {
+		in.subprotocols = table[i].list;
+		if (table[i].refused)
+			check_refused(&in, table[i].refused);
+		else
+			check_accepted(&in);
+	}
+}
+END_TEST
+
+START_TEST(headers_are_whole_lines_that_the_handshake_leaves_free)
+{
+	static const struct {
+		const char *line;
+		bool good;
+	} table[] = {
+		{ "Authorization: Bearer abc", true }, { "X-Empty:", true }, { "Cookie: a=1; b=2", true },
+		{ "no colon", false }, { ": no name", false }, { "", false }, { "A b: c", false }, { "A : c", false },
+		{ "A: b\r\nC: d", false }, { "A: b\n", false }, { "A: b\r", false }, { "A: \x01", false },
+		{ "A\xc3: b", false },
+		{ "Host: example.org", false }, { "host: example.org", false }, { "UPGRADE: h2c", false },
+		{ "Connection: close", false }, { "Sec-WebSocket-Key: x", false },
+		{ "sec-websocket-protocol: x", false },
+		{ "Sec-WebSocket-Extensions: permessage-deflate", false }, { "Content-Length: 5", false },
+		{ "Transfer-Encoding: chunked", false },
+	};
+	struct ws_options in = WS_OPTIONS_INIT;
+
+	for (size_t i = 0; i < COUNT(table); i++) {
+		const char *list[] = { "X-First: fine", table[i].line, NULL };
+
+		in.headers = list;
+		if (table[i].good)
+			check_accepted(&in);
+		else
+			check_refused(&in, "headers[1]");
+	}
+}
+END_TEST
+
+START_TEST(a_refused_header_is_not_shown)
+{
+	static const char *const list[] = { "Authorization: Bearer s3cret\r\n", NULL };
+	struct ws_options in = WS_OPTIONS_INIT;
+	struct wsf_options *options;
+	struct wsf_failure failure = { 0 };
+
+	in.headers = list;
+	ck_assert_int_eq(wsf_options_copy(&options, &in, &failure), -EINVAL);
+	ck_assert_ptr_null(strstr(failure.text, "s3cret"));
+}
+END_TEST
+
+START_TEST(origin_and_user_agent_are_header_values)
+{
+	static const char *const bad[] = { "a\r\nX: y", "a\nb", "a\rb", "a\x01", "\x7f" };
+	struct ws_options in = WS_OPTIONS_INIT;
+
+	in.origin = "https://example.org";
+	in.user_agent = "browser/1.0 (of sorts)";
+	check_accepted(&in);
+	in.origin = "null";
+	in.user_agent = "";
+	check_accepted(&in);
+	for (size_t i = 0; i < COUNT(bad); i++) {
+		in.origin = bad[i];
+		check_refused(&in, "origin");
+		in.origin = NULL;
+		in.user_agent = bad[i];
+		check_refused(&in, "user_agent");
+		in.user_agent = NULL;
+	}
+	in.origin = "";
+	check_refused(&in, "origin");
+}
+END_TEST
+
+START_TEST(allowed_origins_have_a_scheme_and_no_path)
+{
+	static const struct {
+		const char *origin;
+		bool good;
+	} table[] = {
+		{ "*", true }, { "null", true }, { "https://example.org", true }, { "http://localhost:8080", true },
+		{ "http://[::1]", true }, { "http://[2001:db8::1]:81", true }, { "http://127.0.0.1:65535", true },
+		{ "chrome-extension://abcdefghijklmnop", true }, { "HTTPS://Example.ORG", true },
+		{ "", false }, { "example.org", false }, { "https://", false }, { "://example.org", false },
+		{ "https:/example.org", false }, { "https//example.org", false }, { "1http://a", false },
+		{ "-http://a", false }, { "ht tp://a", false },
+		{ "https://example.org/", false }, { "https://example.org/a", false },
+		{ "https://example.org?", false },
+		{ "https://example.org#a", false }, { "https://user@example.org", false },
+		{ "https://exam ple.org", false },
+		{ "https://example.org:", false }, { "https://example.org:0", false },
+		{ "https://example.org:65536", false },
+		{ "https://example.org:99999999999999999999", false }, { "https://example.org:8a", false },
+		{ "https://:80", false }, { "http://[::1", false }, { "http://[]", false }, { "http://::1", false },
+		{ "http://[::1]x", false }, { "http://[g]", false }, { "https://a, https://b", false },
+		{ "https://a\r\n", false }, { "https://*.example.org", false }, { "**", false },
+	};
+	struct ws_options in = WS_OPTIONS_INIT;
+
+	for (size_t i = 0; i < COUNT(table); i++) {
+		const char *list[] = { "https://first.example", table[i].origin, NULL };
+
+		in.allowed_origins = list;
+		if (table[i].good)
+			check_accepted(&in);
+		else
+			check_refused(&in, "allowed_origins[1]");
+	}
+}
+END_TEST
+
+START_TEST(the_path_is_absolute_and_has_no_query)
+{
+	static const struct {
+		const char *path;
+		bool good;
+	} table[] = {
+		{ "/", true }, { "/a/b.c~d", true }, { "/%20x", true }, { "//", true }, { "/a:@!$&'()*+,;=", true },
+		{ "", false }, { "a", false }, { "a/", false }, { "/a?b", false }, { "/a#b", false },
+		{ "/a b", false },
+		{ "/\x7f", false }, { "/\xc3\xa9", false }, { "/a\r\n", false }, { "/a\t", false },
+		{ "ws://h/", false },
+	};
+	struct ws_options in = WS_OPTIONS_INIT;
+
+	for (size_t i = 0; i < COUNT(table); i++) {
+		in.path = table[i].path;
+		if (table[i].good)
+			check_accepted(&in);
+		else
+			check_refused(&in, "path");
+	}
+}
+END_TEST
+
+/* A program compiled with a header that ended before a field: the bytes there are not its options. */
+START_TEST(an_older_shorter_struct_gets_defaults_for_the_rest)
+{
+	struct ws_options in;
+	struct wsf_options *options;
+	struct wsf_failure failure;
+
+	memset(&in, 0xa5, sizeof(in));
+	in.size = offsetof(struct ws_options, headers);
+	in.subprotocols = NULL;
+	ck_assert_int_eq(wsf_options_copy(&options, &in, &failure), 0);
+	check_defaults(wsf_options_get(options));
+	wsf_options_unref(options);
+
+	memset(&in, 0xa5, sizeof(in));
+	memcpy(&in, &(struct ws_options)WS_OPTIONS_INIT, offsetof(struct ws_options, recv_buffer_bytes));
+	in.size = offsetof(struct ws_options, recv_buffer_bytes);
+	in.max_frame_bytes = 1000;
+	ck_assert_int_eq(wsf_options_copy(&options, &in, &failure), 0);
+	ck_assert_uint_eq(wsf_options_get(options)->max_frame_bytes, 1000);
+	ck_assert_uint_eq(wsf_options_get(options)->recv_buffer_bytes, 1048576);
+	ck_assert_uint_eq(wsf_options_get(options)->size, sizeof(in));
+	wsf_options_unref(options);
+}
+END_TEST
+
+START_TEST(a_newer_longer_struct_is_taken_where_what_is_new_is_unused)
+{
+	union {
+		struct ws_options ours;
+		unsigned char bytes[sizeof(struct ws_options) + 64];
+	} in;
+	struct wsf_options *options;
+	struct wsf_failure failure;
+
+	memset(&in, 0, sizeof(in));
+	in.ours = (struct ws_options)WS_OPTIONS_INIT;
+	in.ours.size = sizeof(in);
+	in.ours.backlog = 9;
+	ck_assert_int_eq(wsf_options_copy(&options, &in.ours, &failure), 0);
+	ck_assert_int_eq(wsf_options_get(options)->backlog, 9);
+	ck_assert_uint_eq(wsf_options_get(options)->size, sizeof(in.ours));
+	wsf_options_unref(options);
+	for (size_t at = sizeof(in.ours); at < sizeof(in); at++) {
+		in.bytes[at] = 1;
+		check_refused(&in.ours, "size");
+		in.bytes[at] = 0;
+	}
+	in.bytes[sizeof(in) - 1] = 1;
+	in.ours.size = sizeof(in.ours);
+	check_accepted(&in.ours);
+}
+END_TEST
+
+START_TEST(an_impossible_size_is_refused)
+{
+	static const size_t sizes[] = { 0, 1, sizeof(size_t), offsetof(struct ws_options, headers) - 1,
+		sizeof(struct ws_options) - 1, sizeof(struct ws_options) + 1, 1 << 20, SIZE_MAX, SIZE_MAX - 7 };
+	struct ws_options in = WS_OPTIONS_INIT;
+
+	for (size_t i = 0; i < COUNT(sizes); i++) {
+		in.size = sizes[i];
+		check_refused(&in, "size");
+	}
+}
+END_TEST
+
+/* All zero behind our fields, and still no struct: whatever its size says, not more than 4096 bytes are looked at. */
+START_TEST(a_size_that_no_struct_has_is_refused)
+{
+	static union {
+		struct ws_options ours;
+		unsigned char bytes[8192];
+	} in;
+
+	in.ours = (struct ws_options)WS_OPTIONS_INIT;
+	in.ours.size = 4096;
+	check_accepted(&in.ours);
+	in.ours.size = 4096 + _Alignof(struct ws_options);
+	check_refused(&in.ours, "size");
+}
+END_TEST
+
+static void *ref_and_unref(void *argument)
+{
+	struct wsf_options *options = argument;
+
+	for (unsigned i = 0; i < 10000; i++)
+		wsf_options_unref(wsf_options_ref(options));
+	wsf_options_unref(options);
+	return NULL;
+}
+
+START_TEST(the_copy_lives_until_the_last_reference_in_any_thread)
+{
+	struct wsf_options *options;
+	struct wsf_failure failure;
+	pthread_t threads[4];
+
+	ck_assert_int_eq(wsf_options_copy(&options, NULL, &failure), 0);
+	for (size_t i = 0; i < COUNT(threads); i++) {
+		ck_assert_ptr_eq(wsf_options_ref(options), options);
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, ref_and_unref, options), 0);
+	}
+	for (size_t i = 0; i < COUNT(threads); i++)
+		ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+	check_defaults(wsf_options_get(options));
+	wsf_options_unref(options);
+	wsf_options_unref(NULL);
+}
+END_TEST
+
+START_TEST(modes_are_parsed)
+{
+	static const struct {
+		const char *text;
+		bool read, write, text_frames;
+		const char *stdio;
+	} table[] = {
+		{ "r", true, false, false, "r" }, { "w", false, true, false, "w" }, { "r+", true, true, false, "r+" },
+		{ "w+", true, true, false, "r+" }, { "rb", true, false, false, "r" },
+		{ "wb", false, true, false, "w" },
+		{ "re", true, false, false, "r" }, { "rt", true, false, true, "r" }, { "wt", false, true, true, "w" },
+		{ "rb+", true, true, false, "r+" }, { "r+b", true, true, false, "r+" },
+		{ "re+b", true, true, false, "r+" },
+		{ "w+bet", true, true, true, "r+" }, { "wteb+", true, true, true, "r+" },
+		{ "rbe", true, false, false, "r" },
+	};
+	struct wsf_failure failure;
+
+	for (size_t i = 0; i < COUNT(table); i++) {
+		struct wsf_mode mode;
+
+		memset(&mode, 0, sizeof(mode));
+		ck_assert_int_eq(wsf_mode_parse(&mode, table[i].text, &failure), 0);
+		ck_assert_int_eq(mode.read, table[i].read);
+		ck_assert_int_eq(mode.write, table[i].write);
+		ck_assert_int_eq(mode.text, table[i].text_frames);
+		ck_assert_str_eq(mode.stdio, table[i].stdio);
+	}
+}
+END_TEST
+
+START_TEST(other_modes_are_refused)
+{
+	static const char *const table[] = {
+		NULL, "", "a", "a+", "x", "wx", "w+x", "rw", "wr", "rr", "ww", "r++", "rbb", "ree", "rtt", "r+b+", "+r",
+		"+", "b", "br", "R", "r ", " r", "rm", "rc", "r,ccs=UTF-8", "r\n", "r\xff",
+	};
+
+	for (size_t i = 0; i < COUNT(table); i++) {
+		struct wsf_failure failure = { 0 };
+		struct wsf_mode mode;
+
+		if (wsf_mode_parse(&mode, table[i], &failure) != -EINVAL)
+			ck_abort_msg("mode %s was accepted", table[i]);
+		ck_assert_int_eq(failure.error, EINVAL);
+		ck_assert_ptr_nonnull(strstr(failure.text, "mode"));
+	}
+}
+END_TEST
+
+static void add_tests(TCase *tcase)
+{
+	tcase_add_test(tcase, no_options_are_the_defaults);
+	tcase_add_test(tcase, the_copy_needs_nothing_of_the_original);
+	tcase_add_test(tcase, an_empty_list_stays_an_empty_list);
+	tcase_add_test(tcase, values_are_kept);
+	tcase_add_loop_test(tcase, sizes_have_their_limits, 0, 4);
+	tcase_add_test(tcase, buffers_are_rounded_up_to_powers_of_two);
+	tcase_add_test(tcase, stdio_buffer_may_be_none_and_longer_than_the_receive_buffer);
+	tcase_add_loop_test(tcase, times_have_their_limits, 0, 6);
+	tcase_add_test(tcase, the_backlog_and_on_text_have_their_limits);
+	tcase_add_test(tcase, subprotocols_are_tokens_without_duplicates);
+	tcase_add_test(tcase, headers_are_whole_lines_that_the_handshake_leaves_free);
+	tcase_add_test(tcase, a_refused_header_is_not_shown);
+	tcase_add_test(tcase, origin_and_user_agent_are_header_values);
+	tcase_add_test(tcase, allowed_origins_have_a_scheme_and_no_path);
+	tcase_add_test(tcase, the_path_is_absolute_and_has_no_query);
+	tcase_add_test(tcase, an_older_shorter_struct_gets_defaults_for_the_rest);
+	tcase_add_test(tcase, a_newer_longer_struct_is_taken_where_what_is_new_is_unused);
+	tcase_add_test(tcase, an_impossible_size_is_refused);
+	tcase_add_test(tcase, a_size_that_no_struct_has_is_refused);
+	tcase_add_test(tcase, the_copy_lives_until_the_last_reference_in_any_thread);
+	tcase_add_test(tcase, modes_are_parsed);
+	tcase_add_test(tcase, other_modes_are_refused);
+}
+
+int main(void)
+{
+	Suite *suite = suite_create("options");
+	TCase *tcase = tcase_create("options");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	suite_add_tcase(suite, tcase);
+	add_tests(tcase);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
