@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: 0BSD */
+/* ws_fopen and its kin: one opener from URL to FILE. */
+#include <errno.h>
+#include <unistd.h>
+
+#include "connect.h"
+#include "cookie.h"
+#include "opener.h"
+#include "service.h"
+#include "url.h"
+#include "wait.h"
+
+#define HOST_HEADER_MAX 300
+
+static void leave(void *service)
+{
+	wsf_service_release(service);
+}
+
+/* A connected socket and a service become a stream whose handshake is under way. On failure the socket is closed. */
+static int start_stream(struct wsf_service *service, int fd, const struct wsf_url *url, struct wsf_options *options,
+    struct wsf_stream **stream, struct wsf_failure *failure)
+{
+	char host[HOST_HEADER_MAX];
+	const struct wsf_stream_setup setup = {
+		.role = WSF_CLIENT,
+		.options = options,
+		.host = host,
+		.target = url->target,
+		.fd = fd,
+	};
+	int rv = wsf_url_host_header(url, host, sizeof host);
+
+	if (rv == 0)
+		rv = wsf_stream_create(stream, &setup);
+	if (rv == 0 && (rv = wsf_service_adopt(service, fd, *stream)) != 0)
+		wsf_stream_unref(*stream);
+	if (rv != 0) {
+		close(fd);
+		return wsf_fail_errno(failure, -rv, "cannot start the connection");
+	}
+	return 0;
+}
+
+static int open_stream(struct wsf_service *service, const struct wsf_url *url, const struct wsf_mode *mode,
+    struct wsf_options *options, struct wsf_stream **stream, struct wsf_failure *failure)
+{
+	int64_t deadline = wsf_deadline_ns(wsf_options_get(options)->connect_timeout_ms);
+	int fd = wsf_connect(url->host, url->port, deadline, failure);
+	int rv;
+
+	if (fd < 0)
+		return fd;
+	if ((rv = start_stream(service, fd, url, options, stream, failure)) != 0)
+		return rv;
+	if ((rv = wsf_stream_wait_open(*stream, failure)) != 0) {
+		wsf_stream_discard(*stream);
+		return rv;
+	}
+	wsf_stream_take(*stream, mode, leave, service);
+	return 0;
+}
+
+static int open_files(const struct wsf_url *url, const struct wsf_mode *mode, bool pair, struct wsf_options *options,
+    struct wsf_files *files, struct wsf_failure *failure)
+{
+	struct wsf_service *service;
+	struct wsf_stream *stream;
+	int rv = wsf_service_acquire(&service);
+
+	if (rv != 0)
+		return wsf_fail_errno(failure, -rv, "cannot start the helper thread");
+	rv = wsf_files_create(files, mode, pair, wsf_options_get(options)->stdio_buffer_bytes);
+	if (rv != 0) {
+		wsf_fail_errno(failure, -rv, "cannot make a stream");
+	} else if ((rv = open_stream(service, url, mode, options, &stream, failure)) == 0) {
+		wsf_files_bind(files, stream);
+		return 0;
+	} else {
+		wsf_files_drop(files);
+	}
+	wsf_service_release(service);
+	return rv;
+}
+
+static int open_url(const char *text, const char *mode_text, bool pair, const struct ws_options *options_in,
+    struct wsf_files *files, struct wsf_failure *failure)
+{
+	struct wsf_options *options;
+	struct wsf_mode mode;
+	struct wsf_url url;
+	char reason[sizeof failure->text];
+	int rv;
+
+	if ((rv = wsf_mode_parse(&mode, mode_text, failure)) != 0)
+		return rv;
+	if ((rv = wsf_options_copy(&options, options_in, failure)) != 0)
+		return rv;
+	rv = wsf_url_parse(&url, text, WSF_URL_CONNECT, reason, sizeof reason);
+	if (rv != 0) {
+		wsf_fail(failure, -rv, "%s", reason);
+	} else {
+		if (url.secure)
+			rv = wsf_fail(failure, EPROTONOSUPPORT, "wss: this build has no TLS yet");
+		else if (url.userinfo != NULL)
+			rv = wsf_fail(failure, EPROTONOSUPPORT,
+			    "a user name in the URL: this build has no authentication yet");
+		else
+			rv = open_files(&url, &mode, pair, options, files, failure);
+		wsf_url_clear(&url);
+	}
+	wsf_options_unref(options);
+	return rv;
+}
+
+FILE *ws_fopen_with(const char *url, const char *mode, const struct ws_options *options)
+{
+	struct wsf_failure failure = { 0 };
+	struct wsf_files files;
+
+	if (open_url(url, mode, false, options, &files, &failure) != 0) {
+		wsf_opener_failed(&failure);
+		return NULL;
+	}
+	return files.file[0];
+}
+
+FILE *ws_fopen(const char *url, const char *mode)
+{
+	return ws_fopen_with(url, mode, NULL);
+}
+
+int ws_fopen_pair(const char *url, const struct ws_options *options, FILE *half[2])
+{
+	struct wsf_failure failure = { 0 };
+	struct wsf_files files;
+
+	if (half == NULL)
+		wsf_fail(&failure, EINVAL, "no place for the two streams");
+	else if (open_url(url, "r+", true, options, &files, &failure) == 0) {
+		half[0] = files.file[0];
+		half[1] = files.file[1];
+		return 0;
+	}
+	wsf_opener_failed(&failure);
+	return -1;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: 0BSD */
+/*
+ * A TCP connection to a name: look-up within a time limit, then the addresses in the order and with the stagger of RFC
+ * 8305. It knows no WebSockets. Called from the program's thread, which it blocks.
+ */
+#ifndef WSF_CONNECT_H
+#define WSF_CONNECT_H
+
+#include <stdint.h>
+
+#include "errmap.h"
+
+struct addrinfo;
+
+/*
+ * Resolve host (a name or a numeric address) to stream-socket addresses; passive = to listen on. Returns 0, -ENOENT and
+ * its kin, -ETIMEDOUT, -EINTR. Free with wsf_resolve_free.
+ */
+int wsf_resolve(const char *host, unsigned port, int passive, int64_t deadline_ns, struct addrinfo **addresses,
+    struct wsf_failure *failure);
+void wsf_resolve_free(struct addrinfo *addresses);
+
+/* A connected, non-blocking socket with TCP_NODELAY, or a negative errno. */
+int wsf_connect(const char *host, unsigned port, int64_t deadline_ns, struct wsf_failure *failure);
+
+#endif

@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: 0BSD */
+#include <errno.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdlib.h>
+#ifdef __linux__
+#include <stdio_ext.h>
+#endif
+
+#include "cookie.h"
+#include "cookie_private.h"
+#include "wait.h"
+
+#define BUCKETS 256
+
+/*
+ * The position that every seek reports. glibc rounds it down to a multiple of the buffer's size, which leaves a power
+ * of two as it is, and no program asks for it by itself.
+ */
+#define POSITION (INT64_C(1) << 40)
+
+/* --- from a FILE to its cookie --- */
+
+static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct wsf_cookie *registry[BUCKETS];
+
+static struct wsf_cookie **bucket(const FILE *file)
+{
+	return &registry[((uintptr_t)file >> 4) * UINT64_C(0x9e3779b97f4a7c15) >> 56];
+}
+
+static void register_cookie(struct wsf_cookie *cookie)
+{
+	struct wsf_cookie **head = bucket(cookie->file);
+
+	pthread_mutex_lock(&registry_lock);
+	cookie->next = *head;
+	*head = cookie;
+	pthread_mutex_unlock(&registry_lock);
+}
+
+static void unregister_cookie(struct wsf_cookie *cookie)
+{
+	struct wsf_cookie **at = bucket(cookie->file);
+
+	pthread_mutex_lock(&registry_lock);
+	while (*at != NULL && *at != cookie)
+		at = &(*at)->next;
+	if (*at != NULL)
+		*at = cookie->next;
+	pthread_mutex_unlock(&registry_lock);
+}
+
+struct wsf_cookie *wsf_cookie_find(FILE *file)
+{
+	struct wsf_cookie *cookie = NULL;
+
+	if (file != NULL) {
+		pthread_mutex_lock(&registry_lock);
+		for (cookie = *bucket(file); cookie != NULL && cookie->file != file;)
+			cookie = cookie->next;
+		pthread_mutex_unlock(&registry_lock);
+	}
+	if (cookie == NULL || cookie->stream == NULL) {
+		errno = EBADF;
+		return NULL;
+	}
+	return cookie;
+}
+
+/* --- what the C library calls --- */
+
+/*
+ * glibc remembers a position once a seek told one, and later turns fseek(f, 0, SEEK_CUR) into a seek to a block's start
+ * and a read from there, which no stream can do. It has no position of a stream that never sought: make it so again.
+ */
+static void forget_position(struct wsf_cookie *cookie)
+{
+	cookie->just_sought = false;
+#ifdef __GLIBC__
+	cookie->file->_offset = -1;
+#endif
+}
+
+/* Whether stdio fills its own buffer, from which bytes can come back, or goes past it for a long fread. */
+static enum wsf_read_kind read_kind(FILE *file, const char *buffer, size_t size)
+{
+#if defined(__GLIBC__)
+	(void)size;
+	return buffer == file->_IO_buf_base ? WSF_READ_KEEP : WSF_READ_ALL;
+#elif defined(__linux__)
+	(void)buffer;
+	return size <= __fbufsize(file) ? WSF_READ_KEEP : WSF_READ_SOME;
+#else
+	(void)size;
+	return (const unsigned char *)buffer == file->_bf._base ? WSF_READ_KEEP : WSF_READ_SOME;
+#endif
+}
+
+ssize_t wsf_cookie_read(struct wsf_cookie *cookie, char *buffer, size_t size, enum wsf_read_kind kind)
+{
+	ssize_t n;
+
+	forget_position(cookie);
+	if (!cookie->reads) {
+		errno = EBADF;
+		return -1;
+	}
+	n = wsf_stream_read(cookie->stream, buffer, size, kind);
+	if (n < 0) {
+		errno = (int)-n;
+		return -1;
+	}
+	return n;
+}
+
+/*
+ * Whether fclose has begun: its flush comes before the close cookie and must not outlast close_timeout_ms either. glibc
+ * takes the FILE off its list first; elsewhere only write_timeout_ms bounds that flush.
+ */
+static int64_t write_until_ns(struct wsf_cookie *cookie)
+{
+#ifdef __GLIBC__
+	if ((cookie->file->_flags & 0x80) == 0 && cookie->closing_until_ns == 0)
+		cookie->closing_until_ns = wsf_stream_closing_until_ns(cookie->stream);
+#endif
+	return cookie->closing_until_ns != 0 ? cookie->closing_until_ns : WSF_NO_DEADLINE;
+}
+
+static ssize_t do_write(struct wsf_cookie *cookie, const char *buffer, size_t size)
+{
+	ssize_t n;
+
+	forget_position(cookie);
+	if (!cookie->writes) {
+		errno = EBADF;
+		return -1;
+	}
+	n = wsf_stream_write(cookie->stream, buffer, size, write_until_ns(cookie));
+	if (n < 0) {
+		errno = (int)-n;
+		return -1;
+	}
+	return n;
+}
+
+#ifdef __GLIBC__
+/*
+ * Whether this seek only gives back what stdio has read ahead: for ISO C's switch between reading and writing, and for
+ * what stdio does by itself when a write follows unread input (it is putting already then, and its word is taken).
+ */
+static bool gives_back(const struct wsf_cookie *cookie, int64_t back)
+{
+	const FILE *file = cookie->file;
+
+	return (file->_flags & 0x800) != 0 || back == file->_IO_read_end - file->_IO_read_ptr;
+}
+#else
+static bool gives_back(const struct wsf_cookie *cookie, int64_t back)
+{
+	(void)cookie;
+	return back >= 0;
+}
+#endif
+
+/* A stream has no positions to go to. Returns 0 or -1. */
+static int do_seek(struct wsf_cookie *cookie, int64_t offset, int whence)
+{
+	if (whence == SEEK_CUR && offset <= 0 && gives_back(cookie, -offset) &&
+	    (offset == 0 || wsf_stream_unread(cookie->stream, (size_t)-offset) == 0)) {
+		cookie->just_sought = true;
+		return 0;
+	}
+	/* glibc's second fseek(f, 0, SEEK_CUR) in a row. */
+	if (whence == SEEK_SET && offset == POSITION && cookie->just_sought)
+		return 0;
+	errno = ESPIPE;
+	return -1;
+}
+
+static int close_stream(struct wsf_cookie *cookie)
+{
+	int rv;
+
+	if (atomic_fetch_sub(cookie->halves, 1) == 1) {
+		free(cookie->halves);
+		if (cookie->closing_until_ns == 0)
+			cookie->closing_until_ns = wsf_stream_closing_until_ns(cookie->stream);
+		return wsf_stream_close(cookie->stream, cookie->closing_until_ns);
+	}
+	if (cookie->writes) {
+		rv = wsf_stream_shutdown(cookie->stream, 1000, NULL);
+		/* A Close sent before is no failure of this one. */
+		if (rv == -EPIPE)
+			rv = 0;
+	} else {
+		wsf_stream_stop_reading(cookie->stream);
+		rv = 0;
+	}
+	wsf_stream_unref(cookie->stream);
+	return rv;
+}
+
+static int do_close(struct wsf_cookie *cookie)
+{
+	int saved_errno = errno, rv = 0;
+
+	unregister_cookie(cookie);
+	if (cookie->stream != NULL)
+		rv = close_stream(cookie);
+	else if (atomic_fetch_sub(cookie->halves, 1) == 1)
+		free(cookie->halves);
+	free(cookie->buffer);
+	free(cookie);
+	errno = rv < 0 ? -rv : saved_errno;
+	return rv < 0 ? -1 : 0;
+}
+
+#ifdef WSF_FOPENCOOKIE
+
+static ssize_t cookie_read(void *cookie, char *buffer, size_t size)
+{
+	return wsf_cookie_read(cookie, buffer, size, read_kind(((struct wsf_cookie *)cookie)->file, buffer, size));
+}
+
+static ssize_t cookie_write(void *cookie, const char *buffer, size_t size)
+{
+	ssize_t n = do_write(cookie, buffer, size);
+
+#ifdef __GLIBC__
+	/* fopencookie(3): 0 is its error, -1 is not looked at in every place. */
+	return n < 0 ? 0 : n;
+#else
+	return n;
+#endif
+}
+
+static int cookie_seek(void *cookie, off64_t *offset, int whence)
+{
+	int rv = do_seek(cookie, *offset, whence);
+
+	*offset = POSITION;
+	return rv;
+}
+
+static int cookie_close(void *cookie)
+{
+	return do_close(cookie);
+}
+
+static FILE *open_file(struct wsf_cookie *cookie, const char *mode)
+{
+	const cookie_io_functions_t functions = {
+		.read = cookie_read,
+		.write = cookie_write,
+		.seek = cookie_seek,
+		.close = cookie_close,
+	};
+
+	return fopencookie(cookie, mode, functions);
+}
+
+#else /* funopen: BSD, macOS, libbsd */
+
+static int fun_read(void *cookie, char *buffer, int size)
+{
+	return (int)wsf_cookie_read(cookie, buffer, (size_t)size,
+	    read_kind(((struct wsf_cookie *)cookie)->file, buffer, (size_t)size));
+}
+
+static int fun_write(void *cookie, const char *buffer, int size)
+{
+	return (int)do_write(cookie, buffer, (size_t)size);
+}
+
+#ifdef __linux__
+typedef off_t wsf_fun_offset;		/* libbsd's */
+#else
+typedef fpos_t wsf_fun_offset;
+#endif
+
+static wsf_fun_offset fun_seek(void *cookie, wsf_fun_offset offset, int whence)
+{
+	return do_seek(cookie, offset, whence) == 0 ? (wsf_fun_offset)POSITION : -1;
+}
+
+static int fun_close(void *cookie)
+{
+	return do_close(cookie);
+}
+
+static FILE *open_file(struct wsf_cookie *cookie, const char *mode)
+{
+	(void)mode;
+	return funopen(cookie, cookie->reads ? fun_read : NULL, cookie->writes ? fun_write : NULL, fun_seek, fun_close);
+}
+
+#endif
+
+/* --- files --- */
+
+static struct wsf_cookie *cookie_create(const char *mode, bool reads, bool writes, atomic_uint *halves,
+    size_t buffer_bytes)
+{
+	struct wsf_cookie *cookie = calloc(1, sizeof *cookie);
+
+	if (cookie == NULL)
+		return NULL;
+	cookie->reads = reads;
+	cookie->writes = writes;
+	cookie->halves = halves;
+	if (buffer_bytes > 0 && (cookie->buffer = malloc(buffer_bytes)) == NULL)
+		goto fail;
+	cookie->file = open_file(cookie, mode);
+	if (cookie->file == NULL)
+		goto fail;
+	setvbuf(cookie->file, cookie->buffer, buffer_bytes > 0 ? _IOFBF : _IONBF, buffer_bytes);
+	register_cookie(cookie);
+	return cookie;
+fail:
+	free(cookie->buffer);
+	free(cookie);
+	return NULL;
+}
+
+int wsf_files_create(struct wsf_files *files, const struct wsf_mode *mode, bool pair, size_t stdio_buffer_bytes)
+{
+	atomic_uint *halves = malloc(sizeof *halves);
+	struct wsf_cookie *first, *second = NULL;
+
+	if (halves == NULL)
+		return -ENOMEM;
+	/* The failure of the second half would free the count with the first. */
+	atomic_init(halves, pair ? 2 : 1);
+	first = cookie_create(pair ? "r" : mode->stdio, mode->read, mode->write && !pair, halves, stdio_buffer_bytes);
+	if (first == NULL) {
+		free(halves);
+		return -ENOMEM;
+	}
+	if (pair && (second = cookie_create("w", false, true, halves, stdio_buffer_bytes)) == NULL) {
+		atomic_store(halves, 1);
+		fclose(first->file);
+		return -ENOMEM;
+	}
+	*files = (struct wsf_files){
+		.file = { first->file, second != NULL ? second->file : NULL },
+		.cookie = { first, second },
+	};
+	return 0;
+}
+
+void wsf_files_bind(struct wsf_files *files, struct wsf_stream *stream)
+{
+	files->cookie[0]->stream = stream;
+	if (files->cookie[1] != NULL)
+		files->cookie[1]->stream = wsf_stream_ref(stream);
+}
+
+void wsf_files_drop(struct wsf_files *files)
+{
+	for (int i = 0; i < 2; i++)
+		if (files->file[i] != NULL)
+			fclose(files->file[i]);
+}

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: 0BSD */
+/*
+ * One WebSocket connection as a byte stream: the locks, the rings, waiting, deadlines, backpressure, closing. It knows
+ * the endpoint, and the service only as a table of operations; it does not know stdio or libwebsockets. The program's
+ * threads call the first part, through the cookie; the service's helper thread calls the second.
+ *
+ * Lock order, written only here: the listener's lock, then a stream's transmit lock, then its stream lock, then the
+ * service's queue lock. The service's life lock is taken with none of them held. No lock is held while a callback of
+ * the listener (struct wsf_stream_owner) runs, and none while a thread waits.
+ */
+#ifndef WSF_STREAM_H
+#define WSF_STREAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "endpoint.h"
+#include "errmap.h"
+#include "options.h"
+#include "wsfile.h"
+
+struct wsf_stream;
+
+/*
+ * What a stream asks of its transport. "Any thread" calls only leave word for the helper thread. link is the service's
+ * own object, freed with the stream.
+ */
+struct wsf_stream_ops {
+	/* Never block. Bytes moved, 0 = end of TCP (receive), or a negative errno, -EAGAIN among them. */
+	ssize_t (*send)(void *link, const struct iovec *iov, int count);	/* transmit lock held */
+	ssize_t (*receive)(void *link, const struct iovec *iov, int count);	/* the owner of receiving */
+	/* Block, no lock held, until sending may work. 0 (check again), -ETIMEDOUT; goes on after signals. */
+	int (*wait_writable)(void *link, int64_t deadline_ns);
+	/*
+	 * Block, no lock held, until there is something to receive. 0 (check again), -EINTR, -ETIMEDOUT, or the error
+	 * that ended TCP.
+	 */
+	int (*wait_readable)(void *link, int64_t deadline_ns);
+	bool (*at_end)(void *link);		/* whether the next thing to receive is TCP's orderly end */
+	void (*finish)(void *link);		/* no more will be sent (FIN); transmit lock held */
+	void (*want_write)(void *link);		/* any thread: wsf_stream_writable when sending may work */
+	void (*want_read)(void *link);		/* any thread: go on reading after WSF_NEXT_PAUSE or a hand-over */
+	void (*want_hand_over)(void *link);	/* any thread: call wsf_stream_hand_over soon */
+	void (*want_timer)(void *link);		/* any thread: call wsf_stream_timer soon */
+	void (*end)(void *link);		/* any thread: close the connection, then wsf_stream_gone */
+	void (*set_timer)(void *link, int64_t deadline_ns);	/* helper thread: when to call wsf_stream_timer */
+	void (*free)(void *link);
+};
+
+/* Who is told about a stream that no program has yet: the listener. Called on the helper thread, no lock held. */
+struct wsf_stream_owner {
+	void (*opened)(void *user, struct wsf_stream *stream);	/* the handshake is done */
+	void (*failed)(void *user, struct wsf_stream *stream);	/* gone before it was */
+	void *user;
+};
+
+/* --- life --- */
+
+struct wsf_stream_setup {
+	enum wsf_role role;
+	struct wsf_options *options;	/* one more reference is taken */
+	const char *host, *target;	/* client; copied */
+	const char *path;		/* server: the only one served, NULL = every one; copied */
+	struct wsf_stream_owner owner;	/* server */
+	int fd;				/* only to ask for addresses */
+};
+
+/* Returns 0 or -ENOMEM, -EIO. One reference, the caller's. A client's request waits in the send ring. */
+int wsf_stream_create(struct wsf_stream **stream, const struct wsf_stream_setup *setup);
+struct wsf_stream *wsf_stream_ref(struct wsf_stream *stream);
+void wsf_stream_unref(struct wsf_stream *stream);
+
+/* --- the program's threads --- */
+
+/*
+ * The program takes the stream: how it will use it, and what to call, in its thread, when it has closed it. Before that
+ * a stream reads and never answers a Close.
+ */
+void wsf_stream_take(struct wsf_stream *stream, const struct wsf_mode *mode, void (*leave)(void *), void *argument);
+/* Client: wait for the handshake's end. Returns 0 or a negative errno with the failure filled; -EINTR too. */
+int wsf_stream_wait_open(struct wsf_stream *stream, struct wsf_failure *failure);
+
+enum wsf_read_kind {
+	WSF_READ_KEEP,			/* into stdio's buffer: can be un-read until the next read */
+	WSF_READ_ALL,			/* past it, for an fread: waits for all of size */
+	WSF_READ_SOME,			/* past it: what is there */
+};
+
+/*
+ * At least one byte unless size is 0; 0 = EOF; a negative errno, after the bytes before it. One thread at a time.
+ */
+ssize_t wsf_stream_read(struct wsf_stream *stream, void *buffer, size_t size, enum wsf_read_kind kind);
+/* Put the last size bytes read back. Returns 0 or -ESPIPE. */
+int wsf_stream_unread(struct wsf_stream *stream, size_t size);
+/*
+ * All of size, or a negative errno, after which the write side is finished. One thread at a time. write_timeout_ms
+ * bounds each wait without progress, until_ns the whole.
+ */
+ssize_t wsf_stream_write(struct wsf_stream *stream, const void *buffer, size_t size, int64_t until_ns);
+/* Send a Close behind all data. Returns 0, or -EPIPE if one was sent before or the connection is over. */
+int wsf_stream_shutdown(struct wsf_stream *stream, unsigned code, const char *reason);
+/* The program reads no more: what is there and what comes is discarded. */
+void wsf_stream_stop_reading(struct wsf_stream *stream);
+/* When a closing that begins now has to be over, as close_timeout_ms says. */
+int64_t wsf_stream_closing_until_ns(const struct wsf_stream *stream);
+/*
+ * The closing handshake, bounded by until_ns; then the connection is over. Returns 0 = the peer has everything, or a
+ * negative errno. Takes over the caller's reference.
+ */
+int wsf_stream_close(struct wsf_stream *stream, int64_t until_ns);
+/* Have the connection closed, without a word; wsf_stream_gone follows. Any thread. */
+void wsf_stream_cut(struct wsf_stream *stream);
+/* Drop a stream that the program never got: cut it, wait until it is over, drop the caller's reference. */
+void wsf_stream_discard(struct wsf_stream *stream);
+
+/* Fill what fits into status->size bytes. Returns 0 or -EINVAL. */
+int wsf_stream_status(struct wsf_stream *stream, struct ws_status *status);
+/* As ws_header(3): NULL where there is none. */
+const char *wsf_stream_header(struct wsf_stream *stream, const char *name);
+const struct ws_options *wsf_stream_options(const struct wsf_stream *stream);
+
+/* --- the helper thread --- */
+
+enum wsf_next { WSF_NEXT_GO, WSF_NEXT_PAUSE, WSF_NEXT_END };
+
+/* Before anything else: the transport. From now on it holds a reference, until wsf_stream_gone. */
+void wsf_stream_attach(struct wsf_stream *stream, const struct wsf_stream_ops *ops, void *link);
+/*
+ * The socket can be read: take what there is, then say whether to go on, pause, or close the connection. scratch is the
+ * helper's own, for bytes that can't be received in place.
+ */
+enum wsf_next wsf_stream_readable(struct wsf_stream *stream, uint8_t *scratch, size_t scratch_bytes);
+/* Whether the service is to stop watching the socket for reading: the program's reader does from now on. */
+bool wsf_stream_hand_over(struct wsf_stream *stream);
+void wsf_stream_writable(struct wsf_stream *stream);
+void wsf_stream_timer(struct wsf_stream *stream);
+/*
+ * The connection is over: nothing can be sent. With more, received bytes may be left that ops->receive gives to whoever
+ * reads, to the end of TCP.
+ */
+void wsf_stream_gone(struct wsf_stream *stream, bool more);
+/* Give storage back if the stream was idle since the last call. Returns whether it holds some still. */
+bool wsf_stream_release_idle(struct wsf_stream *stream);
+/* Send a Close now and let the connection end behind it: a listener that closes, for a stream nobody accepted. */
+void wsf_stream_turn_away(struct wsf_stream *stream, unsigned code);
+
+#endif

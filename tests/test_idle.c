@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: 0BSD */
+/* What an idle stream costs: its rings' memory is given back, and what it does afterwards is as before. */
+#include <check.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "peer.h"
+#include "wsfile.h"
+
+#define STREAMS 16
+#define RING_BYTES ((size_t)4 << 20)
+#define WAIT_MS 20000
+
+/* Pages that the process has mapped, of whatever kind. */
+static size_t mapped_bytes(void)
+{
+	FILE *statm = fopen("/proc/self/statm", "r");
+	unsigned long pages;
+
+	ck_assert_ptr_nonnull(statm);
+	ck_assert_int_eq(fscanf(statm, "%lu", &pages), 1);
+	fclose(statm);
+	return (size_t)pages * 4096;
+}
+
+static bool wait_mapped_at_most(size_t bytes)
+{
+	const struct timespec moment = { .tv_nsec = 50000000 };
+
+	for (int waited = 0; waited < WAIT_MS; waited += 50) {
+		if (mapped_bytes() <= bytes)
+			return true;
+		nanosleep(&moment, NULL);
+	}
+	return false;
+}
+
+static void say_and_hear(FILE *from, FILE *to, uint8_t *data, size_t size)
+{
+	uint8_t *heard = malloc(size);
+
+	ck_assert_ptr_nonnull(heard);
+	ck_assert_uint_eq(fwrite(data, 1, size, from), size);
+	ck_assert_int_eq(fflush(from), 0);
+	ck_assert_uint_eq(fread(heard, 1, size, to), size);
+	ck_assert_mem_eq(heard, data, size);
+	free(heard);
+}
+
+static void *close_it(void *stream)
+{
+	ck_assert_int_eq(fclose(stream), 0);
+	return NULL;
+}
+
+START_TEST(an_idle_stream_gives_its_rings_back_and_works_on)
+{
+	static uint8_t data[100000];
+	struct ws_options options = WS_OPTIONS_INIT;
+	struct ws_listener *listener;
+	FILE *near[STREAMS], *far[STREAMS];
+	pthread_t thread;
+	size_t idle, busy;
+
+	peer_count_begin();
+	for (size_t i = 0; i < sizeof data; i++)
+		data[i] = (uint8_t)(i * 7 + (i >> 8));
+	options.recv_buffer_bytes = options.send_buffer_bytes = RING_BYTES;
+	listener = ws_listen("ws://127.0.0.1:0/", &options);
+	ck_assert_ptr_nonnull(listener);
+	idle = mapped_bytes();
+	for (int i = 0; i < STREAMS; i++) {
+		near[i] = ws_fopen_with(ws_listener_url(listener), "r+", &options);
+		ck_assert_ptr_nonnull(near[i]);
+		far[i] = ws_accept(listener, "r+");
+		ck_assert_ptr_nonnull(far[i]);
+	}
+	/* Two rounds: what was given back comes again. */
+	for (int round = 0; round < 2; round++) {
+		for (int i = 0; i < STREAMS; i++) {
+			say_and_hear(near[i], far[i], data, sizeof data);
+			say_and_hear(far[i], near[i], data, sizeof data);
+		}
+		busy = mapped_bytes();
+		ck_assert_msg(busy > idle + STREAMS * RING_BYTES, "no ring in use: %zu, then %zu", idle, busy);
+		ck_assert_msg(wait_mapped_at_most(idle + STREAMS * RING_BYTES / 2),
+		    "%zu bytes mapped idle, %zu busy, %zu after", idle, busy, mapped_bytes());
+	}
+	for (int i = 0; i < STREAMS; i++) {
+		peer_thread(&thread, close_it, far[i]);
+		ck_assert_int_eq(fclose(near[i]), 0);
+		peer_join(thread);
+	}
+	ws_listener_close(listener);
+	peer_count_end();
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("idle");
+	TCase *tcase = tcase_create("memory");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	tcase_set_timeout(tcase, 60);
+	tcase_add_test(tcase, an_idle_stream_gives_its_rings_back_and_works_on);
+	suite_add_tcase(suite, tcase);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
