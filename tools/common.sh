@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: 0BSD
+# Shared by check.sh and quickstart.sh, which run from the top of the source tree with $self set to their own name.
+
+say() {
+	printf '%s\n' "$self: $*" >&2
+}
+
+die() {
+	say "$@"
+	exit 1
+}
+
+have() {
+	command -v "$1" >/dev/null 2>&1
+}
+
+has_module() {
+	have pkg-config && pkg-config --exists "$1"
+}
+
+# need PACKAGE TEST...: the Debian package is missing when the test fails. What is needed is tested, not the package, so
+# that a compiler or a node of another origin will do.
+missing=
+need() {
+	package=$1
+	shift
+	"$@" >/dev/null 2>&1 || missing="$missing $package"
+}
+
+has_compiler() {
+	have "${CC:-cc}"
+}
+
+has_libc_headers() {
+	printf '#include <stdio.h>\n' | "${CC:-cc}" -E -x c - || [ -e /usr/include/stdio.h ]
+}
+
+# 18 is the first with everything the test peers use.
+has_node() {
+	have node && [ "$(node -p 'process.versions.node.split(".")[0]')" -ge 18 ]
+}
+
+has_python_websockets() {
+	/usr/bin/python3 -c 'import websockets'
+}
+
+need_for_building() {
+	need gcc has_compiler
+	need libc6-dev has_libc_headers
+	need meson have meson
+	need ninja-build have ninja
+	need pkg-config have pkg-config
+	need libwebsockets-dev has_module libwebsockets
+	need libssl-dev has_module openssl
+}
+
+need_for_tests() {
+	need check has_module check
+	need g++ have c++
+	need mandoc have mandoc
+	need nodejs has_node
+	need node-ws test -e /usr/share/nodejs/ws/package.json
+	need python3 test -x /usr/bin/python3
+	need python3-websockets has_python_websockets
+	need libbsd-dev has_module libbsd-overlay
+}
+
+# Installs what need found missing, as root on a system with apt; otherwise says what to do, and ends.
+install_missing() {
+	[ -n "$missing" ] || return 0
+	if [ "$(id -u)" -ne 0 ] || ! have apt-get; then
+		die "missing packages; run: apt-get install$missing"
+	fi
+	say "installing$missing"
+	log=$(mktemp)
+	# shellcheck disable=SC2086 # a list of words
+	if ! { apt-get -q update &&
+	    DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends $missing; } \
+	    >"$log" 2>&1 </dev/null; then
+		cat "$log" >&2
+		rm -f "$log"
+		die "apt-get could not install$missing"
+	fi
+	rm -f "$log"
+	missing=
+}
+
+# configure DIRECTORY ARGUMENT...: sets the build directory up with these arguments, if it is not so already.
+configure() {
+	directory=$1
+	shift
+	if [ ! -e "$directory/build.ninja" ]; then
+		meson setup "$directory" "$@" || return 1
+	elif [ "$(cat "$directory/.configured" 2>/dev/null)" != "$*" ]; then
+		meson configure "$directory" "$@" || return 1
+	fi
+	printf '%s\n' "$*" >"$directory/.configured"
+}

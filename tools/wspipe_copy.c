@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: 0BSD */
+/*
+ * One connection. Copying takes two threads, one for each direction, on the two halves of a pair: the sender reads
+ * standard input, and the caller's thread receives. The receiver ends the sender by closing the wake pipe; the sender
+ * tells that it is through by closing the done pipe.
+ */
+#include "wspipe.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct copy {
+	const struct wspipe_config *config;
+	struct wspipe_input *input;	/* sender's, and the caller's when the sender is through */
+	FILE *half[2];
+	int wake[2], done[2];
+	atomic_bool failed;		/* our side broke: the sender's Close must not look like a good end */
+	size_t sent;			/* sender's: bytes of this connection */
+	int input_error;		/* sender's: errno of standard input */
+	int write_error;		/* sender's: errno of the stream; what was read is not all sent */
+};
+
+/* --- the sender --- */
+
+/* Waits for input. Returns false when the receiver wants an end. What is written goes out before any waiting. */
+static bool wait_for_input(struct copy *copy)
+{
+	struct pollfd fds[2] = {
+		{ .fd = copy->wake[0], .events = POLLIN },
+		{ .fd = STDIN_FILENO, .events = POLLIN },
+	};
+
+	int ready = poll(fds, 2, 0);
+	if (ready == 0) {
+		if (fflush(copy->half[1]) != 0) {
+			copy->write_error = errno;
+			return false;
+		}
+		do
+			ready = poll(fds, 2, -1);
+		while (ready < 0 && errno == EINTR);
+	}
+	return fds[0].revents == 0;
+}
+
+/* Returns false when nothing more is to be read. */
+static bool send_block(struct copy *copy, char *block)
+{
+	ssize_t size = read(STDIN_FILENO, block, WSPIPE_BLOCK);
+
+	if (size < 0 && (errno == EINTR || errno == EAGAIN))
+		return true;
+	if (size <= 0) {
+		copy->input->ended = true;
+		copy->input_error = size < 0 ? errno : 0;
+		return false;
+	}
+	copy->sent += (size_t)size;
+	if (fwrite(block, 1, (size_t)size, copy->half[1]) != (size_t)size) {
+		copy->write_error = errno;
+		return false;
+	}
+	wspipe_count_sent((size_t)size);
+	return true;
+}
+
+/* Sends the Close. 1011 tells the peer that it has not got everything. */
+static void finish_sending(struct copy *copy)
+{
+	bool bad = copy->input_error != 0 || atomic_load(&copy->failed);
+
+	if (copy->write_error != 0)
+		return;
+	if (fflush(copy->half[1]) != 0 ||
+	    ws_shutdown(copy->half[1], bad ? 1011 : copy->config->close_code,
+	        bad ? NULL : copy->config->close_reason) != 0)
+		/* EPIPE with nothing left to write: the library has answered the peer's Close before. */
+		copy->write_error = errno == EPIPE && !ferror(copy->half[1]) ? 0 : errno;
+}
+
+/* Between the end of input and our Close: -q, or for ever where there was nothing to send and others come later. */
+static void hold_open(struct copy *copy)
+{
+	struct pollfd wake = { .fd = copy->wake[0], .events = POLLIN };
+	int wait_ms = copy->config->quit_ms;
+
+	if (copy->input_error != 0)
+		return;
+	if (copy->config->keep && copy->sent == 0)
+		wait_ms = -1;
+	if (wait_ms == 0)
+		return;
+	if (fflush(copy->half[1]) != 0) {
+		copy->write_error = errno;
+		return;
+	}
+	while (poll(&wake, 1, wait_ms) < 0 && errno == EINTR)
+		;
+}
+
+static void *sender(void *argument)
+{
+	struct copy *copy = argument;
+	char *block = malloc(WSPIPE_BLOCK);
+
+	if (!block)
+		copy->input_error = errno;
+	while (block && !copy->input->ended && wait_for_input(copy) && send_block(copy, block))
+		;
+	free(block);
+	if (copy->input->ended && copy->write_error == 0)
+		hold_open(copy);
+	finish_sending(copy);
+	close(copy->done[1]);
+	return NULL;
+}
+
+/* --- the receiver --- */
+
+static bool write_all(int fd, const char *data, size_t size)
+{
+	while (size > 0) {
+		ssize_t n = write(fd, data, size);
+		if (n < 0 && errno == EAGAIN)
+			poll(&(struct pollfd){ .fd = fd, .events = POLLOUT }, 1, -1);
+		else if (n < 0 && errno != EINTR)
+			return false;
+		if (n > 0) {
+			data += n;
+			size -= (size_t)n;
+		}
+	}
+	return true;
+}
+
+static void verdict_set(struct wspipe_verdict *verdict, const char *what, const char *why)
+{
+	if (verdict->broken)
+		return;
+	verdict->broken = true;
+	snprintf(verdict->text, sizeof verdict->text, "%s%s%s", what, *what != '\0' ? ": " : "", why);
+}
+
+/* Why the stream ended, in one line. half is any half still open; error is the errno if the library knows no more. */
+static void explain(FILE *half, int error, struct wspipe_verdict *verdict)
+{
+	struct ws_status status = WS_STATUS_INIT;
+
+	if (ws_status(half, &status) == 0 && *status.error_text != '\0')
+		verdict_set(verdict, "", status.error_text);
+	else
+		verdict_set(verdict, "", strerror(error));
+}
+
+/* After a failed read. A timeout that the stream survived is the one of --read-timeout. */
+static void explain_read(FILE *half, int error, struct wspipe_verdict *verdict)
+{
+	struct ws_status status = WS_STATUS_INIT;
+
+	if (error == ETIMEDOUT && ws_status(half, &status) == 0 && status.error == 0)
+		verdict_set(verdict, "", "nothing received for as long as --read-timeout allows");
+	else
+		explain(half, error, verdict);
+}
+
+static void note_peer(FILE *half, struct wspipe_verdict *verdict)
+{
+	struct ws_status status = WS_STATUS_INIT;
+
+	*verdict = (struct wspipe_verdict){ .broken = false };
+	if (ws_status(half, &status) == 0)
+		snprintf(verdict->peer, sizeof verdict->peer, "%s", status.peer_address);
+}
+
+static void receive(struct copy *copy, struct wspipe_verdict *verdict)
+{
+	char *block = malloc(WSPIPE_BLOCK);
+	ssize_t size = -1;
+
+	while (block && (size = ws_read_some(copy->half[0], block, WSPIPE_BLOCK)) > 0) {
+		wspipe_count_received((size_t)size);
+		if (write_all(STDOUT_FILENO, block, (size_t)size))
+			continue;
+		verdict_set(verdict, "standard output", strerror(errno));
+		verdict->fatal = true;
+		break;
+	}
+	if (!block)
+		verdict_set(verdict, "", strerror(errno));
+	else if (size < 0)
+		explain_read(copy->half[0], errno, verdict);
+	if (verdict->broken)
+		atomic_store(&copy->failed, true);
+	free(block);
+}
+
+/*
+ * The sender ends soon in any case but one: it is writing to a peer that takes nothing, and standard output is broken.
+ * There is no use in waiting for such a peer, and ending the process cuts the connection, which the peer can't take for
+ * a good end.
+ */
+static void wait_for_sender(struct copy *copy, pthread_t thread, const struct wspipe_verdict *verdict)
+{
+	struct pollfd done = { .fd = copy->done[0], .events = POLLIN };
+
+	close(copy->wake[1]);
+	if (verdict->fatal && poll(&done, 1, copy->config->options.close_timeout_ms) == 0) {
+		wspipe_say("", verdict->text);
+		_exit(WSPIPE_BROKEN);
+	}
+	pthread_join(thread, NULL);
+}
+
+/* Closes both halves: the last one gives the verdict of the closing handshake. */
+static void close_halves(FILE *half[2], struct wspipe_verdict *verdict)
+{
+	if (fclose(half[1]) != 0)
+		explain(half[0], errno, verdict);
+	if (fclose(half[0]) != 0)
+		verdict_set(verdict, "closing", strerror(errno));
+}
+
+static void sum_up(struct copy *copy, struct wspipe_verdict *verdict)
+{
+	struct ws_status status = WS_STATUS_INIT;
+
+	if (copy->input_error != 0) {
+		/* The cause of all that followed. */
+		verdict->fatal = true;
+		verdict->broken = false;
+		verdict_set(verdict, "standard input", strerror(copy->input_error));
+	}
+	if (copy->write_error == EPIPE && ws_status(copy->half[0], &status) == 0 && status.error == 0)
+		verdict_set(verdict, "", "the peer closed before it had received everything");
+	else if (copy->write_error != 0)
+		explain(copy->half[0], copy->write_error, verdict);
+}
+
+static bool open_pipes(struct copy *copy)
+{
+	if (pipe2(copy->wake, O_CLOEXEC) != 0)
+		return false;
+	if (pipe2(copy->done, O_CLOEXEC) == 0)
+		return true;
+	close(copy->wake[0]);
+	close(copy->wake[1]);
+	return false;
+}
+
+void wspipe_copy(const struct wspipe_config *config, struct wspipe_input *input, FILE *half[2],
+    struct wspipe_verdict *verdict)
+{
+	struct copy copy = { .config = config, .input = input, .half = { half[0], half[1] } };
+	pthread_t thread;
+	int error;
+
+	note_peer(half[0], verdict);
+	if (!open_pipes(&copy)) {
+		verdict_set(verdict, "", strerror(errno));
+		ws_shutdown(half[1], 1011, NULL);
+		close_halves(half, verdict);
+		return;
+	}
+	error = pthread_create(&thread, NULL, sender, &copy);
+	if (error == 0) {
+		receive(&copy, verdict);
+		wait_for_sender(&copy, thread, verdict);
+		sum_up(&copy, verdict);
+	} else {
+		verdict_set(verdict, "", strerror(error));
+		ws_shutdown(half[1], 1011, NULL);
+		close(copy.wake[1]);
+		close(copy.done[1]);
+	}
+	close(copy.wake[0]);
+	close(copy.done[0]);
+	close_halves(half, verdict);
+}
+
+/* --- echo --- */
+
+void wspipe_echo(const struct wspipe_config *config, FILE *half[2], struct wspipe_verdict *verdict)
+{
+	char *block = malloc(WSPIPE_BLOCK);
+	ssize_t size = -1;
+	bool written = true;
+
+	note_peer(half[0], verdict);
+	while (block && written && (size = ws_read_some(half[0], block, WSPIPE_BLOCK)) > 0) {
+		wspipe_count_received((size_t)size);
+		written = fwrite(block, 1, (size_t)size, half[1]) == (size_t)size && fflush(half[1]) == 0;
+		if (written)
+			wspipe_count_sent((size_t)size);
+	}
+	if (!block)
+		verdict_set(verdict, "", strerror(errno));
+	else if (!written)
+		explain(half[0], errno, verdict);
+	else if (size < 0)
+		explain_read(half[0], errno, verdict);
+	ws_shutdown(half[1], verdict->broken ? 1011 : config->close_code,
+	    verdict->broken ? NULL : config->close_reason);
+	free(block);
+	close_halves(half, verdict);
+}
