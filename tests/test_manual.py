@@ -1,0 +1,379 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: 0BSD
+"""The manual is the contract: lint the pages, compare them with the header, compile and run every example.
+
+An example is a .Bd -literal block (in README.md a ```c block) that contains "int main(". Exit status: 0 = all passed,
+1 = something failed, 77 = all that could be checked passed, but mandoc is missing.
+"""
+import argparse
+import errno
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+
+PAGES = ["ws_fopen.3", "ws_listen.3", "ws_options.3", "ws_shutdown.3", "wspipe.1"]
+SECTIONS = ["NAME", "SYNOPSIS", "DESCRIPTION", "SEE ALSO"]
+# What each example is called here: the word behind "usage:" in its text.
+CLIENTS = {"ask", "filter", "talk", "report", "offer"}
+SERVERS = {"capitals"}
+README_EXAMPLES = {"hello", "echo"}
+EXAMPLES = CLIENTS | SERVERS | README_EXAMPLES
+GIVE_UP_SECONDS = 60
+
+failures = []
+
+
+def check(good, text):
+    if not good:
+        failures.append(text)
+        print("FAIL:", text, flush=True)
+    return good
+
+
+# --- the text of the pages ---
+
+def undo_mdoc(line):
+    """One line of a literal block as it is shown. Only the escapes used in our pages are known."""
+    known = {"\\e": "\\", "\\(aq": "'", "\\-": "-", "\\&": "", "\\(dq": '"'}
+    def shown(match):
+        if match.group(0) not in known:
+            raise ValueError("unknown escape %r in %r" % (match.group(0), line))
+        return known[match.group(0)]
+    return re.sub(r"\\(?:\(..|.)", shown, line)
+
+
+def literal_blocks(page):
+    block = None
+    for number, line in enumerate(page.splitlines(), 1):
+        if line.startswith(".Bd -literal"):
+            block = []
+        elif line == ".Ed" and block is not None:
+            yield "\n".join(block) + "\n"
+            block = None
+        elif block is not None:
+            if line.startswith((".", "'")):
+                raise ValueError("line %d of a literal block is a request: %r" % (number, line))
+            block.append(undo_mdoc(line))
+    if block is not None:
+        raise ValueError("a literal block has no end")
+
+
+def readme_blocks(text):
+    return re.findall(r"^```c\n(.*?)^```$", text, re.M | re.S)
+
+
+def names_of(page):
+    """The functions in a page's NAME section."""
+    section = re.search(r"^\.Sh NAME\n(.*?)^\.Sh ", page, re.M | re.S).group(1)
+    return re.findall(r"^\.Nm (\w+)", section, re.M)
+
+
+def functions_of(header):
+    return re.findall(r"^WS_EXPORT [^;(]*?(\w+)\(", header, re.M)
+
+
+# --- lint ---
+
+def lint(man):
+    """Returns whether it could be done."""
+    mandoc = shutil.which("mandoc")
+    if mandoc is None:
+        print("SKIP: mandoc is missing: the pages were not linted", flush=True)
+        return False
+    for page in sorted(os.path.join(man, page) for page in PAGES if os.path.exists(os.path.join(man, page))):
+        done = subprocess.run([mandoc, "-T", "lint", "-W", "warning", page],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        check(done.returncode == 0 and done.stdout == "", "mandoc -T lint %s:\n%s" % (page, done.stdout))
+    return True
+
+
+def structure_of_pages(pages):
+    for name, page in pages.items():
+        have = re.findall(r"^\.Sh (.*)$", page, re.M)
+        for section in SECTIONS:
+            check(section in have, "%s has no section %s" % (name, section))
+        if name.endswith(".3") and name != "ws_options.3":
+            for section in ("RETURN VALUES", "ERRORS", "EXAMPLES", "STANDARDS", "CAVEATS"):
+                check(section in have, "%s has no section %s" % (name, section))
+
+
+# --- the pages against the header ---
+
+def functions_are_documented(header, pages):
+    documented = {}
+    for name, page in pages.items():
+        for function in names_of(page):
+            documented.setdefault(function, []).append(name)
+    declared = functions_of(header)
+    check(len(declared) >= 12, "only %d functions found in wsfile.h" % len(declared))
+    for function in declared:
+        where = documented.get(function, [])
+        check(len(where) == 1, "%s stands in NAME of %s" % (function, where or "no page"))
+        if where:
+            check(re.search(r"^\.Fn %s " % function, pages[where[0]], re.M), "%s has no prototype in %s"
+                  % (function, where[0]))
+    for function in documented:
+        check(function in declared or function in ("ws_options", "wspipe"), "%s is documented, not declared" % function)
+
+
+def prototypes_agree(header, pages):
+    """Return type and parameters in SYNOPSIS, as the header has them."""
+    def squeeze(text):
+        return re.sub(r"\s+", " ", re.sub(r"\s*([*(),])\s*", r"\1", text)).strip()
+    declared = {}
+    for text in re.findall(r"^WS_EXPORT ([^;]*);", header, re.M):
+        name = re.search(r"(\w+)\(", text).group(1)
+        declared[name] = squeeze(text)
+    for name, page in pages.items():
+        synopsis = re.search(r"^\.Sh SYNOPSIS\n(.*?)^\.Sh ", page, re.M | re.S).group(1)
+        for kind, function, rest in re.findall(r"^\.Ft (.*)\n\.Fn (\w+) (.*)$", synopsis, re.M):
+            parameters = [a or b for a, b in re.findall(r'"([^"]*)"|(\S+)', rest)]
+            shown = squeeze("%s %s(%s)" % (kind.strip('"'), function, ", ".join(parameters)))
+            check(shown == declared.get(function), "%s: the page has %r, the header %r"
+                  % (name, shown, declared.get(function)))
+
+
+def struct_fields(header, struct):
+    body = re.search(r"^struct %s \{\n(.*?)^\};" % struct, header, re.M | re.S).group(1)
+    return [match.group(1) for match in re.finditer(r"^\t[^/*\t][^;/]*?(\w+)(?:\[\d+\])?;", body, re.M)]
+
+
+def option_comments(header):
+    """The comment of each field of struct ws_options, as one line."""
+    body = re.search(r"^struct ws_options \{\n(.*?)^\};", header, re.M | re.S).group(1)
+    found = {}
+    for name, comment in re.findall(r"^\t[^/*\t][^;/]*?(\w+);\s*/\*(.*?)\*/", body, re.M | re.S):
+        found[name] = re.sub(r"\s+\*?\s*", " ", comment).strip()
+    return found
+
+
+def option_defaults(header):
+    """The values of WS_OPTIONS_INIT, in the order of the fields."""
+    text = re.search(r"#define WS_OPTIONS_INIT \{(.*?)\}", header, re.S).group(1)
+    return [value.strip() for value in text.replace("\\\n", " ").split(",")]
+
+
+def options_are_documented(header, page):
+    fields, values, comments = struct_fields(header, "ws_options"), option_defaults(header), option_comments(header)
+    check(len(fields) >= 15, "only %d fields found in struct ws_options" % len(fields))
+    if not check(len(fields) == len(values), "ws_options has %d fields, WS_OPTIONS_INIT %d values"
+                 % (len(fields), len(values))):
+        return
+    items = {}
+    for text in re.split(r"^\.It ", page, flags=re.M)[1:]:
+        head, _, body = text.partition("\n")
+        items[re.search(r"(\w+)$", head).group(1)] = body
+    for field, value in zip(fields, values):
+        if not check(field in items, "ws_options.3 has no item for %s" % field):
+            continue
+        match = re.search(r"^Default:\n?\s*(?:\.\w+ )?([^\s,(]+(?:\([^)]*\))?)", items[field], re.M)
+        if not check(match, "ws_options.3 gives no default for %s" % field):
+            continue
+        documented = match.group(1).rstrip(".").replace("\\-", "-")
+        check(documented == value.replace(" ", "") or documented == value,
+              "%s: ws_options.3 says the default is %s, WS_OPTIONS_INIT says %s" % (field, documented, value))
+        if field != "size":
+            # "… . VALUE" at the end, or "VALUE = meaning" where the value needs a word.
+            check(re.search(r"(?:^|[. ])%s(?:$| = )" % re.escape(value), comments.get(field, "")),
+                  "%s: its comment %r does not name the default %s" % (field, comments.get(field), value))
+    for item in items:
+        check(item in fields, "ws_options.3 describes %s, which is no field" % item)
+
+
+def status_is_documented(header, page):
+    fields = struct_fields(header, "ws_status")
+    check(len(fields) >= 10, "only %d fields found in struct ws_status" % len(fields))
+    heads = " ".join(re.findall(r"^\.It Va (.*)$", page, re.M))
+    for field in fields:
+        check(re.search(r"\b%s\b" % field, heads), "ws_shutdown.3 has no item for %s" % field)
+
+
+# --- the examples ---
+
+def collect_examples(pages, readme):
+    examples = {}
+    blocks = [(name, block) for name, page in pages.items() for block in literal_blocks(page)]
+    blocks += [("README.md", block) for block in readme_blocks(readme)]
+    for where, block in blocks:
+        if not re.search(r"\bint\s+main\(", block):
+            check("#include" not in block, "%s: an example without main can't be run:\n%s" % (where, block))
+            continue
+        word = re.search(r"usage: (\w+)", block)
+        if not check(word, "%s: an example has no usage text:\n%s" % (where, block)):
+            continue
+        check(word.group(1) not in examples, "two examples are called %s" % word.group(1))
+        examples[word.group(1)] = (where, block)
+    check(set(examples) == EXAMPLES, "examples found: %s; run by this test: %s" % (sorted(examples), sorted(EXAMPLES)))
+    return examples
+
+
+def build_examples(examples, args, directory):
+    """Compile them all; returns name → program."""
+    programs = {}
+    library = os.path.dirname(os.path.abspath(args.library))
+    sanitize = [] if args.sanitize in ("", "none") else ["-fsanitize=" + args.sanitize, "-g"]
+    for name, (where, text) in sorted(examples.items()):
+        source, program = os.path.join(directory, name + ".c"), os.path.join(directory, name)
+        with open(source, "w", encoding="ascii") as file:
+            file.write(text)
+        command = args.cc + ["-std=c11", "-Wall", "-Wextra", "-Werror"] + sanitize + [
+            "-I" + args.include, "-o", program, source, args.library, "-Wl,-rpath," + library, "-lpthread"]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        if check(done.returncode == 0, "%s, example %s does not compile:\n%s" % (where, name, done.stdout)):
+            programs[name] = program
+    return programs
+
+
+class Server:
+    """An example server on a port of the system's choice; its URL is what it prints."""
+
+    def __init__(self, program):
+        self.process = subprocess.Popen([program, "ws://127.0.0.1:0/"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                        text=True)
+        line = self.line_of(self.process.stdout)
+        match = re.fullmatch(r"listening on (ws://127\.0\.0\.1:[1-9][0-9]*/)\n", line)
+        check(match, "%s printed %r" % (os.path.basename(program), line))
+        self.url = match.group(1) if match else None
+
+    def line_of(self, pipe):
+        """The next line, or what there is of it when the time is over."""
+        watch = threading.Timer(GIVE_UP_SECONDS, self.process.kill)
+        watch.start()
+        line = pipe.readline()
+        watch.cancel()
+        return line
+
+    def stop(self):
+        """Returns what else it wrote to standard error."""
+        self.process.terminate()
+        return self.process.communicate(timeout=GIVE_UP_SECONDS)[1]
+
+
+def run_client(program, arguments, data=""):
+    return subprocess.run([program] + arguments, input=data, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          timeout=GIVE_UP_SECONDS, check=False)
+
+
+def expect(programs, name, arguments, data, output):
+    """Run an example client and compare all it says."""
+    done = run_client(programs[name], arguments, data)
+    check(done.stdout == output and done.stderr == "" and done.returncode == 0,
+          "%s: status %d, standard error %r, standard output %.300r, not %.300r"
+          % (name, done.returncode, done.stderr, done.stdout, output))
+
+
+def clients_talk_to(programs, url):
+    """All example clients against the server that sends lines back in capitals."""
+    expect(programs, "ask", [url, "one", "two", "half a line?"], "", "ONE\nTWO\nHALF A LINE?\n")
+    expect(programs, "ask", [url], "", "")
+    # Short enough to be under way as a whole, for a client that sends all before it reads.
+    text = "".join("line %d\n" % i for i in range(5000))
+    expect(programs, "filter", [url], text, text.upper())
+    expect(programs, "filter", [url], "", "")
+    expect(programs, "filter", [url], "no newline", "NO NEWLINE")
+    # More than all buffers between the two ends hold.
+    text = "".join("line %d %s\n" % (i, "x" * 2000) for i in range(8000))
+    expect(programs, "talk", [url], text, text.upper())
+    expect(programs, "report", [url], "", "Connection: Upgrade\n9 bytes there, 9 back\n"
+           "sent 1000 (normal closure), received 1000 (normal closure): clean\n")
+    expect(programs, "offer", [url], "", "subprotocol: none\n")
+
+
+def clients_are_served_at_once(programs, url):
+    """One that says nothing for a while does not hold up another."""
+    with subprocess.Popen([programs["talk"], url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as talk:
+        watch = threading.Timer(GIVE_UP_SECONDS, talk.kill)
+        watch.start()
+        talk.stdin.write("first\n")
+        talk.stdin.flush()
+        check(talk.stdout.readline() == "FIRST\n", "talk did not get its first line back")
+        expect(programs, "ask", [url, "second"], "", "SECOND\n")
+        rest, _ = talk.communicate("third")
+        check(rest == "THIRD", "talk did not get its last line back")
+        watch.cancel()
+    check(talk.returncode == 0, "talk ended with %d" % talk.returncode)
+
+
+def failed_input_is_no_eof(programs, server):
+    """A client that could not read all of its own input does not let the server take it for all."""
+    aborted = os.strerror(errno.ECONNABORTED)
+    for name in ("filter", "talk"):
+        directory = os.open("/", os.O_RDONLY)  # reading it fails
+        done = subprocess.run([programs[name], server.url], stdin=directory, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True, timeout=GIVE_UP_SECONDS, check=False)
+        os.close(directory)
+        check(done.stdout == "", "%s with failing input received %r" % (name, done.stdout))
+        line = server.line_of(server.process.stderr)
+        check(line == "connection: %s\n" % aborted, "%s with failing input: the server says %r" % (name, line))
+        if name == "filter":
+            check(done.returncode == 1 and done.stderr == "sending: %s\n" % os.strerror(errno.EISDIR),
+                  "filter with failing input: status %d, standard error %r" % (done.returncode, done.stderr))
+
+
+def clients_report_errors(programs, url):
+    """A client's errors are one line on standard error and status 1, or 2 for its usage."""
+    for name in sorted(CLIENTS):
+        done = run_client(programs[name], [])
+        check(done.returncode == 2 and done.stderr.startswith("usage: " + name),
+              "%s without arguments: %r" % (name, done))
+        for bad in ("http://127.0.0.1/", "ws://127.0.0.1:65536/", "wss://127.0.0.1/", url):
+            done = run_client(programs[name], [bad])
+            check(done.returncode == 1 and re.fullmatch(r"%s: .+\n" % re.escape(bad), done.stderr),
+                  "%s %s: status %d, standard error %r" % (name, bad, done.returncode, done.stderr))
+
+
+def run_examples(programs):
+    if not check(set(programs) >= EXAMPLES, "the examples were not run"):
+        return
+    server = Server(programs["capitals"])
+    if server.url is not None:
+        clients_talk_to(programs, server.url)
+        clients_are_served_at_once(programs, server.url)
+        failed_input_is_no_eof(programs, server)
+    said = server.stop()
+    check(said == "", "capitals wrote to standard error: %r" % said)
+    if server.url is not None:
+        clients_report_errors(programs, server.url)  # nobody listens there any more
+    server = Server(programs["echo"])
+    if server.url is not None:
+        expect(programs, "hello", [server.url], "", "hello\n")
+        expect(programs, "filter", [server.url], "b\na\n", "b\na\n")
+    said = server.stop()
+    check(said == "", "echo wrote to standard error: %r" % said)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--source", required=True, help="the project's top directory")
+    parser.add_argument("--library", help="the shared library; without it the examples are only extracted")
+    parser.add_argument("--sanitize", default="none", help="how the library was built")
+    parser.add_argument("cc", nargs="*", default=["cc"], help="the C compiler and its first arguments, behind --")
+    args = parser.parse_args()
+    args.include = os.path.join(args.source, "include")
+    def text_of(*parts):
+        with open(os.path.join(args.source, *parts), encoding="utf-8") as file:
+            return file.read()
+    header, readme = text_of("include", "wsfile.h"), text_of("README.md")
+    man = os.path.join(args.source, "man")
+    pages = {page: text_of("man", page) for page in PAGES
+             if check(os.path.exists(os.path.join(man, page)), "man/%s is missing" % page)}
+    linted = lint(man)
+    structure_of_pages(pages)
+    functions_are_documented(header, pages)
+    prototypes_agree(header, pages)
+    options_are_documented(header, pages["ws_options.3"])
+    status_is_documented(header, pages["ws_shutdown.3"])
+    examples = collect_examples(pages, readme)
+    if args.library is not None:
+        with tempfile.TemporaryDirectory(prefix="wsfile-manual-") as directory:
+            run_examples(build_examples(examples, args, directory))
+    print("%d examples, %d failures" % (len(examples), len(failures)))
+    return 1 if failures else 0 if linted else 77
+
+
+if __name__ == "__main__":
+    sys.exit(main())

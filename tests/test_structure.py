@@ -1,0 +1,267 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: 0BSD
+"""The rules of the source tree: which room may use what, what is exported, how files look.
+
+A room is a noun with src/<room>.c and, if another uses it, src/<room>.h; src/<room>_<part>.[ch] belong to it.
+Exit status: 0 = all passed, 1 = something failed, 77 = all that could be checked passed, but a tool is missing.
+"""
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+# Which of our headers each room may include, besides its own. A room uses only rooms above it. "wsfile" is the public
+# header.
+ROOMS = {
+    "wait":     "",
+    "ring":     "",
+    "url":      "",
+    "mask":     "",
+    "utf8":     "",
+    "frame":    "mask",
+    "http":     "",
+    "crypto":   "",
+    "endpoint": "ring url mask utf8 frame http crypto",
+    "errmap":   "utf8 frame wsfile",
+    "options":  "utf8 http errmap wsfile",
+    "stream":   "ring mask endpoint errmap options wait wsfile",
+    "cookie":   "wait options stream wsfile",
+    "control":  "utf8 errmap stream cookie wsfile",
+    "socket":   "wait",
+    "service":  "stream wait socket",
+    "connect":  "errmap wait",
+    "opener":   "errmap wsfile",
+    "client":   "url errmap options wait stream cookie service connect opener wsfile",
+    "server":   "url errmap options wait stream cookie service connect opener wsfile",
+}
+
+# Which third-party headers a room may include; all others none.
+THIRD_PARTY = {
+    "crypto":  r"openssl/.*",
+    "service": r"libwebsockets\.h",
+}
+
+# What any room may include beside them. Nothing here is a library of its own.
+STANDARD = """
+    assert ctype errno inttypes limits stdalign stdarg stdatomic stdbool stddef stdint stdio stdlib string strings time
+    arpa/inet netdb netinet/in netinet/tcp sys/ioctl sys/mman sys/param sys/random sys/socket sys/stat sys/time sys/types sys/uio
+    sys/un fcntl poll pthread signal unistd
+""".split()
+
+# And a system's own, where a room is about that. Vector instructions have headers, too.
+SYSTEM = {
+    "wait": "linux/futex sys/syscall",
+    "mask": "emmintrin immintrin arm_neon",
+    "utf8": "emmintrin immintrin arm_neon",
+    "cookie": "stdio_ext",
+    "control": "stdio_ext",
+}
+
+PURE = "ring url mask utf8 frame http endpoint options errmap".split()
+
+BANNED = "sprintf vsprintf strcpy strcat atoi strtok gets rand alloca".split()
+# The library never prints and never ends the program.
+BANNED_IN_LIBRARY = """
+    printf vprintf puts putchar perror fprintf vfprintf exit _exit _Exit quick_exit abort signal system
+""".split()
+
+MAX_LINES, MAX_FUNCTION_LINES, MAX_COLUMNS, TAB = 500, 50, 120, 8
+
+failures, reports, skips = [], [], []
+
+
+def check(good, text):
+    if not good:
+        failures.append(text)
+    return good
+
+
+def read(path):
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+def code_of(text):
+    """Without comments and what stands in strings, on the same lines."""
+    def blank(match):
+        return re.sub(r"[^\n]", " ", match.group(0)) if match.group(0)[0] == "/" else match.group(0)[0] * 2
+    return re.sub(r"/\*.*?\*/|//[^\n]*|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'", blank, text, flags=re.S)
+
+
+def room_of(name):
+    return re.match(r"[a-z0-9]+", name).group(0)
+
+
+def sources(directory, ending=(".c", ".h")):
+    return sorted(os.path.join(path, name) for path, _, names in os.walk(directory) for name in names
+                  if name.endswith(ending))
+
+
+# --- rooms ---
+
+def table_is_ordered():
+    """The table above allows no room to use one below it."""
+    above = {"wsfile"}
+    for room, uses in ROOMS.items():
+        for used in uses.split():
+            check(used in above, "ROOMS: %s may not use %s, which is not above it" % (room, used))
+        above.add(room)
+    for room in PURE:
+        check(room in ROOMS and room not in THIRD_PARTY, "ROOMS: pure room %s is missing or has a library" % room)
+
+
+def includes_follow_the_table(src):
+    files = sources(src)
+    check(len(files) >= len(ROOMS), "only %d files in src/" % len(files))
+    for path in files:
+        name = os.path.basename(path)
+        room = room_of(name)
+        if not check(room in ROOMS, "src/%s belongs to no room of the table" % name):
+            continue
+        text = read(path)
+        for header in re.findall(r'^\s*#\s*include\s*"([^"]+)"', text, re.M):
+            used = room_of(header) if header != "wsfile.h" else "wsfile"
+            check(used == room or used in ROOMS[room].split(), "src/%s may not include %s" % (name, header))
+        for header in re.findall(r"^\s*#\s*include\s*<([^>]+)>", text, re.M):
+            stem = re.sub(r"\.h$", "", header)
+            allowed = stem in STANDARD or stem in SYSTEM.get(room, "").split() \
+                or re.fullmatch(THIRD_PARTY.get(room, r"(?!)"), header)
+            check(allowed, "src/%s may not include <%s>" % (name, header))
+        check(not re.search(r'^\s*#\s*include\s*[^"<\s]', text, re.M), "src/%s: an include can't be read" % name)
+    for room in ROOMS:
+        check(os.path.exists(os.path.join(src, room + ".c")), "room %s has no src/%s.c" % (room, room))
+
+
+def libraries_stay_in_their_rooms(top):
+    """The two rules again, by themselves and over the public header, too: the table could be edited."""
+    for path in sources(os.path.join(top, "src")) + sources(os.path.join(top, "include")):
+        text, name = read(path), os.path.relpath(path, top)
+        if "libwebsockets.h" in text:
+            check(name == "src/service.c", "%s names libwebsockets.h; only src/service.c may" % name)
+        if re.search(r"#\s*include\s*<openssl/", text):
+            check(name == "src/crypto.c", "%s includes an OpenSSL header; only src/crypto.c may" % name)
+
+
+# --- what files look like ---
+
+def function_lengths(text):
+    """Yields line number and length of each body: between a { and the next } in the first column."""
+    start = None
+    for number, line in enumerate(text.splitlines(), 1):
+        if line == "{":
+            start = number
+        elif line == "}" and start is not None:
+            yield start, number - start - 1
+            start = None
+
+
+def files_look_right(top):
+    paths = [path for part in ("src", "include", "tests", "tools") for path in sources(os.path.join(top, part))]
+    for path in paths:
+        text, name = read(path), os.path.relpath(path, top)
+        check(text.startswith("/* SPDX-License-Identifier: 0BSD */\n"), "%s does not open with the SPDX line" % name)
+        check(text.endswith("\n") and not text.endswith("\n\n"), "%s does not end with one newline" % name)
+        for number, line in enumerate(text.splitlines(), 1):
+            columns = len(line.expandtabs(TAB))
+            check(columns <= MAX_COLUMNS, "%s:%d has %d columns" % (name, number, columns))
+            check(line == line.rstrip(), "%s:%d ends with blanks" % (name, number))
+        lines = text.count("\n")
+        if lines > MAX_LINES and name.startswith("src"):
+            reports.append("%s has %d lines, over %d" % (name, lines, MAX_LINES))
+        for first, lines in function_lengths(text):
+            if lines > MAX_FUNCTION_LINES and name.startswith("src"):
+                reports.append("%s:%d: a function of %d lines, over %d" % (name, first, lines, MAX_FUNCTION_LINES))
+
+
+def banned_functions_are_absent(top):
+    for part in ("src", "include", "tests", "tools"):
+        banned = BANNED + (BANNED_IN_LIBRARY if part in ("src", "include") else [])
+        pattern = re.compile(r"\b(%s)\s*\(" % "|".join(banned))
+        for path in sources(os.path.join(top, part)):
+            for number, line in enumerate(code_of(read(path)).splitlines(), 1):
+                for match in pattern.finditer(line):
+                    check(False, "%s:%d calls %s" % (os.path.relpath(path, top), number, match.group(1)))
+
+
+# --- what is exported ---
+
+def declared_functions(header):
+    return set(re.findall(r"^WS_EXPORT [^;(]*?(\w+)\(", header, re.M))
+
+
+def mapped_symbols(text):
+    return set(re.findall(r"^\t(\w+);", text.split("local:")[0], re.M))
+
+
+def exported_symbols(library):
+    done = subprocess.run(["nm", "-D", "--defined-only", library], stdout=subprocess.PIPE, text=True, check=True)
+    rows = [line.split() for line in done.stdout.splitlines()]
+    return {row[-1].split("@")[0] for row in rows if row[-2] not in "Aa"}
+
+
+def exports_agree(top, library):
+    declared = declared_functions(read(os.path.join(top, "include", "wsfile.h")))
+    mapped = mapped_symbols(read(os.path.join(top, "src", "wsfile.map")))
+    check(len(declared) >= 12, "only %d functions found in wsfile.h" % len(declared))
+    check(declared == mapped, "wsfile.h and wsfile.map differ: %s" % sorted(declared ^ mapped))
+    check(all(name.startswith("ws_") for name in declared), "a public function does not start with ws_")
+    if library is None:
+        skips.append("no library given: its symbols were not compared")
+    elif shutil.which("nm") is None:
+        skips.append("nm is missing: the library's symbols were not compared")
+    else:
+        exported = exported_symbols(library)
+        check(exported == declared, "the library's symbols and wsfile.h differ: %s" % sorted(exported ^ declared))
+
+
+# --- the public header alone ---
+
+def header_compiles(top, command, what, ending, standard):
+    include = os.path.join(top, "include")
+    with tempfile.TemporaryDirectory(prefix="wsfile-header-") as directory:
+        source = os.path.join(directory, "header" + ending)
+        with open(source, "w", encoding="ascii") as file:
+            file.write('#include <wsfile.h>\n#include <wsfile.h>\n'
+                       'struct ws_options options = WS_OPTIONS_INIT;\nstruct ws_status status = WS_STATUS_INIT;\n'
+                       'const char *(*function)(void) = ws_version;\n')
+        done = subprocess.run(command + [standard, "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-I" + include,
+                                         "-fsyntax-only", source],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        check(done.returncode == 0, "wsfile.h does not compile alone as %s:\n%s" % (what, done.stdout))
+
+
+def public_header_stands_alone(top, cc):
+    header_compiles(top, cc, "C11", ".c", "-std=c11")
+    if shutil.which("c++") is None:
+        skips.append("c++ is missing: wsfile.h was not compiled as C++")
+    else:
+        header_compiles(top, ["c++"], "C++", ".cc", "-std=c++11")
+    check("include <sys/" not in read(os.path.join(top, "include", "wsfile.h")).replace("include <sys/types.h>", ""),
+          "wsfile.h includes more of the system than sys/types.h")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--source", required=True, help="the project's top directory")
+    parser.add_argument("--library", help="the shared library")
+    parser.add_argument("cc", nargs="*", default=["cc"], help="the C compiler and its first arguments, behind --")
+    args = parser.parse_args()
+    src = os.path.join(args.source, "src")
+    table_is_ordered()
+    includes_follow_the_table(src)
+    libraries_stay_in_their_rooms(args.source)
+    files_look_right(args.source)
+    banned_functions_are_absent(args.source)
+    exports_agree(args.source, args.library)
+    public_header_stands_alone(args.source, args.cc)
+    for kind, texts in (("note", reports), ("SKIP", skips), ("FAIL", failures)):
+        for text in texts:
+            print("%s: %s" % (kind, text))
+    return 1 if failures else 77 if skips else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
