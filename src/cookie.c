@@ -127,6 +127,13 @@ static int64_t write_until_ns(struct wsf_cookie *cookie)
 	return cookie->closing_until_ns != 0 ? cookie->closing_until_ns : WSF_NO_DEADLINE;
 }
 
+/* fopencookie(3): 0 is glibc's error, -1 is not looked at in every place; libbsd's funopen passes it on. */
+#ifdef __GLIBC__
+#define WRITE_FAILED 0
+#else
+#define WRITE_FAILED (-1)
+#endif
+
 static ssize_t do_write(struct wsf_cookie *cookie, const char *buffer, size_t size)
 {
 	ssize_t n;
@@ -134,12 +141,12 @@ static ssize_t do_write(struct wsf_cookie *cookie, const char *buffer, size_t si
 	forget_position(cookie);
 	if (!cookie->writes) {
 		errno = EBADF;
-		return -1;
+		return WRITE_FAILED;
 	}
 	n = wsf_stream_write(cookie->stream, buffer, size, write_until_ns(cookie));
 	if (n < 0) {
 		errno = (int)-n;
-		return -1;
+		return WRITE_FAILED;
 	}
 	return n;
 }
@@ -225,17 +232,11 @@ static ssize_t cookie_read(void *cookie, char *buffer, size_t size)
 
 static ssize_t cookie_write(void *cookie, const char *buffer, size_t size)
 {
-	ssize_t n = do_write(cookie, buffer, size);
-
-#ifdef __GLIBC__
-	/* fopencookie(3): 0 is its error, -1 is not looked at in every place. */
-	return n < 0 ? 0 : n;
-#else
-	return n;
-#endif
+	return do_write(cookie, buffer, size);
 }
 
-static int cookie_seek(void *cookie, off64_t *offset, int whence)
+/* off_t: musl has no off64_t since 1.2.4, and Meson makes off_t one of 64 bits everywhere. */
+static int cookie_seek(void *cookie, off_t *offset, int whence)
 {
 	int rv = do_seek(cookie, *offset, whence);
 
@@ -273,15 +274,10 @@ static int fun_write(void *cookie, const char *buffer, int size)
 	return (int)do_write(cookie, buffer, (size_t)size);
 }
 
-#ifdef __linux__
-typedef off_t wsf_fun_offset;		/* libbsd's */
-#else
-typedef fpos_t wsf_fun_offset;
-#endif
-
-static wsf_fun_offset fun_seek(void *cookie, wsf_fun_offset offset, int whence)
+/* Where it is an fpos_t (FreeBSD, OpenBSD, macOS), that is an off_t. */
+static off_t fun_seek(void *cookie, off_t offset, int whence)
 {
-	return do_seek(cookie, offset, whence) == 0 ? (wsf_fun_offset)POSITION : -1;
+	return do_seek(cookie, offset, whence) == 0 ? (off_t)POSITION : -1;
 }
 
 static int fun_close(void *cookie)

@@ -47,6 +47,13 @@ unsigned wsf_event_seen(struct wsf_event *event)
 
 #ifdef __linux__
 
+/* On 32 bits with a 64-bit time_t the first futex call would read half of the time. */
+#ifdef SYS_futex_time64
+#define FUTEX_WITH_TIME (sizeof(time_t) > sizeof(long) ? SYS_futex_time64 : SYS_futex)
+#else
+#define FUTEX_WITH_TIME SYS_futex
+#endif
+
 int wsf_event_init(struct wsf_event *event)
 {
 	atomic_init(&event->count, 0);
@@ -70,7 +77,7 @@ int wsf_event_wait(struct wsf_event *event, unsigned seen, int64_t deadline_ns)
 		until.tv_nsec = (long)(deadline_ns % NS_PER_S);
 	}
 	atomic_fetch_add(&event->waiters, 1);
-	rv = syscall(SYS_futex, &event->count, FUTEX_WAIT_BITSET_PRIVATE, seen,
+	rv = syscall(FUTEX_WITH_TIME, &event->count, FUTEX_WAIT_BITSET_PRIVATE, seen,
 	    deadline_ns == WSF_NO_DEADLINE ? NULL : &until, NULL, FUTEX_BITSET_MATCH_ANY);
 	error = rv < 0 ? errno : 0;
 	atomic_fetch_sub(&event->waiters, 1);
