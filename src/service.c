@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <libwebsockets.h>
 
@@ -25,7 +26,13 @@
 #define ACCEPTS_PER_TURN 64
 
 /* Bits of a link's commands. */
-enum { ADOPT = 1, WRITE = 2, READ = 4, TIMER = 8, END = 16, HAND_OVER = 32 };
+enum { ADOPT = 1, WRITE = 2, READ = 4, TIMER = 8, END = 16, HAND_OVER = 32, ADOPT_AGAIN = 64 };
+
+/*
+ * From 5.0 on libwebsockets closes a raw file with 0 bytes to read before it calls us: a socket at TCP's end, or one
+ * that a reader has just emptied. So it gets a duplicate to close, and another while the connection is not over.
+ */
+#define CLOSES_EMPTY (LWS_LIBRARY_VERSION_MAJOR >= 5)
 
 struct wsf_link {
 	struct wsf_socket socket;	/* first: what the stream's operations use without libwebsockets */
@@ -36,11 +43,12 @@ struct wsf_link {
 	const struct wsf_listen_ops *listen_ops;	/* [I] */
 	void *user;			/* [I] */
 	struct lws *wsi;		/* [H] NULL before adoption and when gone */
+	bool doubled;			/* [H] what libwebsockets has is a duplicate */
 	bool closing;			/* [H] nothing more may be asked of libwebsockets for it */
 	bool more;			/* [H] closing, and received bytes are left */
 	bool ending;			/* [H] it ends because we say so: nothing is left to read */
 	lws_sorted_usec_list_t timer;	/* [H] */
-	struct wsf_link *previous, *next;	/* [H] of streams */
+	lws_dll2_t listed;		/* [H] in the loop's streams */
 };
 
 /* Legend of both: service_private.h; [H] where nothing is said. */
@@ -48,9 +56,9 @@ struct wsf_loop {
 	struct lws_context *context;	/* [I] once ready */
 	struct lws_vhost *vhost;	/* [I] once ready */
 	uint8_t *scratch;
-	struct wsf_link *streams;
+	lws_dll2_owner_t streams;
 	lws_sorted_usec_list_t sweep;
-	bool sweeping;
+	bool sweeping, stopping;
 	struct wsf_link *writing;	/* whose writable callback runs */
 };
 
@@ -154,8 +162,8 @@ static void sweep_fired(lws_sorted_usec_list_t *sweep)
 	struct wsf_loop *loop = lws_container_of(sweep, struct wsf_loop, sweep);
 	bool again = false;
 
-	for (struct wsf_link *link = loop->streams; link != NULL; link = link->next)
-		again |= wsf_stream_release_idle(link->stream);
+	for (lws_dll2_t *at = lws_dll2_get_head(&loop->streams); at != NULL; at = at->next)
+		again |= wsf_stream_release_idle(lws_container_of(at, struct wsf_link, listed)->stream);
 	loop->sweeping = again;
 	if (again)
 		lws_sul_schedule(loop->context, 0, &loop->sweep, sweep_fired, SWEEP_US);
@@ -171,7 +179,13 @@ static void start_sweeping(struct wsf_loop *loop)
 
 /* --- the helper thread --- */
 
-/* The socket is about to be closed by libwebsockets, or could not be adopted. */
+/* Whether only a duplicate ends, and perhaps not the connection. */
+static bool comes_back(const struct wsf_link *link)
+{
+	return link->doubled && !link->ending && !link->loop->stopping;
+}
+
+/* The descriptor is about to be closed by libwebsockets, or could not be adopted. */
 static void link_closing(struct wsf_link *link, bool close_fd)
 {
 	if (link->closing)
@@ -179,7 +193,9 @@ static void link_closing(struct wsf_link *link, bool close_fd)
 	link->closing = true;
 	lws_sul_cancel(&link->timer);
 	link->wsi = NULL;
-	link->more = wsf_socket_detach(&link->socket, !link->ending && link->stream != NULL, close_fd);
+	if (!comes_back(link))
+		link->more = wsf_socket_detach(&link->socket, !link->ending && link->stream != NULL,
+		    close_fd || link->doubled);
 }
 
 /* The descriptor is closed. */
@@ -187,57 +203,64 @@ static void link_gone(struct wsf_link *link)
 {
 	if (!link->closing)
 		return;
-	if (link->stream == NULL) {
+	if (comes_back(link)) {
+		command(link, ADOPT_AGAIN);
+	} else if (link->stream == NULL) {
 		link->listen_ops->closed(link->user);
-		return;
+	} else {
+		lws_dll2_remove(&link->listed);
+		wsf_stream_gone(link->stream, link->more);
 	}
-	if (link->previous != NULL)
-		link->previous->next = link->next;
-	else
-		link->loop->streams = link->next;
-	if (link->next != NULL)
-		link->next->previous = link->previous;
-	wsf_stream_gone(link->stream, link->more);
+}
+
+/* The socket is ours alone. */
+static void link_over(struct wsf_link *link, bool ending)
+{
+	link->ending = ending;
+	link->closing = link->doubled = false;
+	link_closing(link, true);
+	link_gone(link);
 }
 
 static void adopt(struct wsf_link *link)
 {
-	struct wsf_loop *loop = link->loop;
 	lws_adopt_desc_t info = {
-		.vh = loop->vhost,
+		.vh = link->loop->vhost,
 		.type = LWS_ADOPT_RAW_FILE_DESC,
 		.vh_prot_name = "wsfile",
 		.opaque = link,
 	};
+	int copy = CLOSES_EMPTY && link->stream != NULL ? wsf_socket_duplicate(&link->socket) : -1;
 
-	if (link->stream != NULL) {
-		link->next = loop->streams;
-		if (link->next != NULL)
-			link->next->previous = link;
-		loop->streams = link;
-	}
-	info.fd.filefd = wsf_socket_fd(&link->socket);
+	link->closing = false;
+	link->doubled = copy >= 0;
+	info.fd.filefd = link->doubled ? copy : wsf_socket_fd(&link->socket);
 	link->wsi = lws_adopt_descriptor_vhost_via_info(&info);
 	if (link->wsi == NULL) {
-		link->ending = true;
-		link_closing(link, true);
-		link_gone(link);
-		return;
-	}
-	if (link->stream != NULL) {
+		if (link->doubled)
+			close(copy);
+		link_over(link, true);
+	} else if (link->stream != NULL) {
 		/* libwebsockets made it non-blocking; a reader that waits for the socket itself blocks in it. */
 		wsf_socket_set_blocking(&link->socket);
-		start_sweeping(loop);
+		if (lws_dll2_is_detached(&link->listed))
+			lws_dll2_add_head(&link->listed, &link->loop->streams);
+		start_sweeping(link->loop);
 		wsf_stream_timer(link->stream);
 		wsf_stream_writable(link->stream);
 	}
 }
 
-static void end(struct wsf_link *link)
+static void adopt_again(struct wsf_link *link)
 {
-	link->ending = true;
-	if (link->wsi != NULL)
-		lws_set_timeout(link->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
+	enum wsf_next next = wsf_stream_readable(link->stream, link->loop->scratch, SCRATCH_BYTES);
+
+	if (next == WSF_NEXT_END || wsf_socket_hung_up(&link->socket))
+		link_over(link, next == WSF_NEXT_END);
+	else
+		adopt(link);
+	if (next == WSF_NEXT_PAUSE && !link->closing)
+		lws_rx_flow_control(link->wsi, 0);
 }
 
 void wsf_loop_carry_out(struct wsf_commands *queued, unsigned commands)
@@ -246,6 +269,8 @@ void wsf_loop_carry_out(struct wsf_commands *queued, unsigned commands)
 
 	if ((commands & ADOPT) != 0)
 		adopt(link);
+	if ((commands & ADOPT_AGAIN) != 0)
+		adopt_again(link);
 	if (!link->closing && (commands & READ) != 0)
 		lws_rx_flow_control(link->wsi, 1);
 	/* Behind READ: whoever asks for this asks later. */
@@ -259,8 +284,10 @@ void wsf_loop_carry_out(struct wsf_commands *queued, unsigned commands)
 		start_sweeping(link->loop);
 	if (!link->closing && link->stream != NULL && (commands & TIMER) != 0)
 		wsf_stream_timer(link->stream);
-	if (!link->closing && (commands & END) != 0)
-		end(link);
+	if (!link->closing && (commands & END) != 0) {
+		link->ending = true;
+		lws_set_timeout(link->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
+	}
 }
 
 static int stream_readable(struct wsf_link *link)
@@ -359,10 +386,7 @@ struct wsf_loop *wsf_loop_new(void)
 {
 	struct wsf_loop *loop = calloc(1, sizeof *loop);
 
-	if (loop == NULL)
-		return NULL;
-	loop->scratch = malloc(SCRATCH_BYTES);
-	if (loop->scratch == NULL) {
+	if (loop == NULL || (loop->scratch = malloc(SCRATCH_BYTES)) == NULL) {
 		free(loop);
 		return NULL;
 	}
@@ -372,9 +396,8 @@ struct wsf_loop *wsf_loop_new(void)
 
 void wsf_loop_free(struct wsf_loop *loop)
 {
-	if (loop == NULL)
-		return;
-	free(loop->scratch);
+	if (loop != NULL)
+		free(loop->scratch);
 	free(loop);
 }
 
@@ -407,6 +430,7 @@ void wsf_loop_stop(struct wsf_loop *loop)
 {
 	if (loop->context == NULL)
 		return;
+	loop->stopping = true;
 	lws_sul_cancel(&loop->sweep);
 	lws_context_destroy(loop->context);
 }

@@ -132,13 +132,25 @@ void wsf_socket_finish(void *opaque)
 	unuse(sock);
 }
 
+int wsf_socket_duplicate(const struct wsf_socket *sock)
+{
+	return fcntl(wsf_socket_fd(sock), F_DUPFD_CLOEXEC, 0);
+}
+
+bool wsf_socket_hung_up(const struct wsf_socket *sock)
+{
+	struct pollfd pollfd = { .fd = wsf_socket_fd(sock) };
+
+	return poll(&pollfd, 1, 0) > 0;
+}
+
 bool wsf_socket_detach(struct wsf_socket *sock, bool keep, bool close_fd)
 {
 	int fd = atomic_load(&sock->fd), kept = -1;
 	unsigned seen;
 
 	if (keep)
-		kept = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+		kept = wsf_socket_duplicate(sock);
 	sock->detached = kept >= 0;
 	atomic_store(&sock->fd, kept);
 	/* Wakes a writer in poll; with keep the socket has hung up, so that none can be blocked. */

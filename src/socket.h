@@ -39,6 +39,10 @@ void wsf_socket_finish(void *socket);
  * through a duplicate; returns whether they do. Waits until no thread uses the old descriptor; blocked ones wake.
  */
 bool wsf_socket_detach(struct wsf_socket *socket, bool keep, bool close_fd);
+/* Another descriptor of the same socket, the caller's, or -1. */
+int wsf_socket_duplicate(const struct wsf_socket *socket);
+/* Whether both directions are at their end, so that nothing can be sent. */
+bool wsf_socket_hung_up(const struct wsf_socket *socket);
 /* Close the duplicate, if there is one. */
 void wsf_socket_close(struct wsf_socket *socket);
 
