@@ -12,11 +12,6 @@
 
 #define HOST_HEADER_MAX 300
 
-static void leave(void *service)
-{
-	wsf_service_release(service);
-}
-
 /* A connected socket and a service become a stream whose handshake is under way. On failure the socket is closed. */
 static int start_stream(struct wsf_service *service, int fd, const struct wsf_url *url, struct wsf_options *options,
     struct wsf_stream **stream, struct wsf_failure *failure)
@@ -57,7 +52,7 @@ static int open_stream(struct wsf_service *service, const struct wsf_url *url, c
 		wsf_stream_discard(*stream);
 		return rv;
 	}
-	wsf_stream_take(*stream, mode, leave, service);
+	wsf_stream_take(*stream, mode, wsf_service_leave, service);
 	return 0;
 }
 

@@ -402,15 +402,6 @@ int wsf_endpoint_start_frame(struct wsf_endpoint *endpoint, size_t payload_bytes
 	return 0;
 }
 
-/* Where the last, incomplete character of valid data starts, or size when it started before data. */
-static size_t last_lead(const uint8_t *data, size_t size)
-{
-	for (size_t back = 1; back <= size && back < sizeof((struct wsf_endpoint *)0)->held; back++)
-		if ((data[size - back] & 0xc0) == 0xc0)
-			return size - back;
-	return size;
-}
-
 static int next_text(struct wsf_endpoint *endpoint, const uint8_t *data, size_t n, struct wsf_message *message)
 {
 	size_t lead;
@@ -418,7 +409,8 @@ static int next_text(struct wsf_endpoint *endpoint, const uint8_t *data, size_t 
 	if (!wsf_utf8_feed(&endpoint->sent_utf8, data, n))
 		return -EILSEQ;
 	message->used_bytes = n;
-	lead = wsf_utf8_complete(&endpoint->sent_utf8) ? n : last_lead(data, n);
+	/* Nothing of a character that started before data counts as its tail. */
+	lead = n - wsf_utf8_incomplete_tail(data, n);
 	if (lead == n && !wsf_utf8_complete(&endpoint->sent_utf8)) {
 		memcpy(endpoint->held + endpoint->held_bytes, data, n);
 		endpoint->held_bytes = (uint8_t)(endpoint->held_bytes + n);

@@ -339,11 +339,6 @@ const char *ws_listener_url(const struct ws_listener *listener)
 
 /* --- ws_accept --- */
 
-static void leave(void *service)
-{
-	wsf_service_release(service);
-}
-
 /* Take the first one that is ready. Returns 0, -EINTR, -EBADF. */
 static int next_stream(struct ws_listener *listener, struct wsf_stream **stream)
 {
@@ -400,7 +395,7 @@ static int accept_files(struct ws_listener *listener, const char *mode_text, boo
 		wsf_files_drop(files);
 		return wsf_fail_errno(failure, -rv, "cannot accept");
 	}
-	wsf_stream_take(stream, &mode, leave, service);
+	wsf_stream_take(stream, &mode, wsf_service_leave, service);
 	wsf_files_bind(files, stream);
 	return 0;
 }

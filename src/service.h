@@ -20,6 +20,8 @@ struct wsf_link;			/* one socket */
  */
 int wsf_service_acquire(struct wsf_service **service);
 void wsf_service_release(struct wsf_service *service);
+/* The same, as a stream calls it when the program has closed it (wsf_stream_take). */
+void wsf_service_leave(void *service);
 
 /*
  * Hand a connected, non-blocking socket to the helper, for a stream. Any thread. Returns 0: the service closes fd and

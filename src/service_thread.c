@@ -162,3 +162,8 @@ void wsf_service_release(struct wsf_service *service)
 	pthread_join(service->thread, NULL);
 	service_free(service);
 }
+
+void wsf_service_leave(void *service)
+{
+	wsf_service_release(service);
+}

@@ -120,7 +120,6 @@ void wsf_stream_discard(struct wsf_stream *stream);
 int wsf_stream_status(struct wsf_stream *stream, struct ws_status *status);
 /* As ws_header(3): NULL where there is none. */
 const char *wsf_stream_header(struct wsf_stream *stream, const char *name);
-const struct ws_options *wsf_stream_options(const struct wsf_stream *stream);
 
 /* --- the helper thread --- */
 

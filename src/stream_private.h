@@ -85,7 +85,6 @@ struct wsf_stream {
 	bool reset;			/* [L] TCP ended by an error */
 	atomic_bool cut;		/* [A] nothing can be sent any more */
 	bool gone;			/* [L] the transport has let go */
-	bool saw_eof;			/* [L] the program has read EOF */
 	unsigned close_code_received;	/* [L] */
 	char close_reason_received[WSF_REASON_MAX + 1];	/* [L] */
 	int64_t linger_from_ns;		/* [L] */

@@ -132,14 +132,12 @@ static bool resume_due_locked(struct wsf_stream *stream)
 }
 
 /* What a reader gets when the ring is empty: 1 = wait. */
-static int end_state_locked(struct wsf_stream *stream)
+static int end_state_locked(const struct wsf_stream *stream)
 {
 	if (stream->failure.error != 0)
 		return -stream->failure.error;
-	if (stream->close_received) {
-		stream->saw_eof = true;
+	if (stream->close_received)
 		return 0;
-	}
 	if (stream->receive_owner == WSF_OWNER_HELPER && stream->gone)
 		return -ECONNRESET;
 	return 1;

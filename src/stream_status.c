@@ -13,11 +13,6 @@ struct wsf_joined {
 	char name[];
 };
 
-const struct ws_options *wsf_stream_options(const struct wsf_stream *stream)
-{
-	return stream->values;
-}
-
 static enum ws_state state_locked(const struct wsf_stream *stream)
 {
 	if (stream->gone || stream->failure.error != 0)
