@@ -67,7 +67,7 @@ asan)
 tsan)
 	build="build-tsan"
 	set -- "$@" -Db_sanitize=thread -Db_lundef=false
-	export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
+	export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 CK_TIMEOUT_MULTIPLIER=5
 	;;
 esac
 configure $build "$@" || die "could not configure $build"

@@ -44,6 +44,11 @@ has_python_websockets() {
 	/usr/bin/python3 -c 'import websockets'
 }
 
+# Debian keeps some daemons where only root looks for them.
+have_daemon() {
+	have "$1" || [ -x "/usr/sbin/$1" ]
+}
+
 need_for_building() {
 	need gcc has_compiler
 	need libc6-dev has_libc_headers
@@ -52,6 +57,7 @@ need_for_building() {
 	need pkg-config have pkg-config
 	need libwebsockets-dev has_module libwebsockets
 	need libssl-dev has_module openssl
+	need zlib1g-dev has_module zlib
 }
 
 need_for_tests() {
@@ -63,9 +69,18 @@ need_for_tests() {
 	need python3 test -x /usr/bin/python3
 	need python3-websockets has_python_websockets
 	need libbsd-dev has_module libbsd-overlay
+	need openssl have openssl
+	need nginx-light have_daemon nginx
+	need tinyproxy-bin have_daemon tinyproxy
+	need microsocks have_daemon microsocks
+	need dante-server have_daemon danted
 }
 
 # Installs what need found missing, as root on a system with apt; otherwise says what to do, and ends.
+#
+# The tests run nginx and the proxies by themselves, in a directory of their own. As services of the system nobody asked
+# for them: without recommended packages there are fewer, RUNLEVEL=1 (single user) keeps invoke-rc.d(8) from starting
+# any, and SYSTEMD_OFFLINE=1 systemctl(1). That needs no policy-rc.d, and changes no configuration of the system.
 install_missing() {
 	[ -n "$missing" ] || return 0
 	if [ "$(id -u)" -ne 0 ] || ! have apt-get; then
@@ -75,7 +90,8 @@ install_missing() {
 	log=$(mktemp)
 	# shellcheck disable=SC2086 # a list of words
 	if ! { apt-get -q update &&
-	    DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends $missing; } \
+	    DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 SYSTEMD_OFFLINE=1 \
+	    apt-get -q -y install --no-install-recommends $missing; } \
 	    >"$log" 2>&1 </dev/null; then
 		cat "$log" >&2
 		rm -f "$log"
