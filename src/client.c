@@ -1,60 +1,10 @@
 /* SPDX-License-Identifier: 0BSD */
 /* ws_fopen and its kin: one opener from URL to FILE. */
 #include <errno.h>
-#include <unistd.h>
 
-#include "connect.h"
 #include "cookie.h"
+#include "dial.h"
 #include "opener.h"
-#include "service.h"
-#include "url.h"
-#include "wait.h"
-
-#define HOST_HEADER_MAX 300
-
-/* A connected socket and a service become a stream whose handshake is under way. On failure the socket is closed. */
-static int start_stream(struct wsf_service *service, int fd, const struct wsf_url *url, struct wsf_options *options,
-    struct wsf_stream **stream, struct wsf_failure *failure)
-{
-	char host[HOST_HEADER_MAX];
-	const struct wsf_stream_setup setup = {
-		.role = WSF_CLIENT,
-		.options = options,
-		.host = host,
-		.target = url->target,
-		.fd = fd,
-	};
-	int rv = wsf_url_host_header(url, host, sizeof host);
-
-	if (rv == 0)
-		rv = wsf_stream_create(stream, &setup);
-	if (rv == 0 && (rv = wsf_service_adopt(service, fd, *stream)) != 0)
-		wsf_stream_unref(*stream);
-	if (rv != 0) {
-		close(fd);
-		return wsf_fail_errno(failure, -rv, "cannot start the connection");
-	}
-	return 0;
-}
-
-static int open_stream(struct wsf_service *service, const struct wsf_url *url, const struct wsf_mode *mode,
-    struct wsf_options *options, struct wsf_stream **stream, struct wsf_failure *failure)
-{
-	int64_t deadline = wsf_deadline_ns(wsf_options_get(options)->connect_timeout_ms);
-	int fd = wsf_connect(url->host, url->port, deadline, failure);
-	int rv;
-
-	if (fd < 0)
-		return fd;
-	if ((rv = start_stream(service, fd, url, options, stream, failure)) != 0)
-		return rv;
-	if ((rv = wsf_stream_wait_open(*stream, failure)) != 0) {
-		wsf_stream_discard(*stream);
-		return rv;
-	}
-	wsf_stream_take(*stream, mode, wsf_service_leave, service);
-	return 0;
-}
 
 static int open_files(const struct wsf_url *url, const struct wsf_mode *mode, bool pair, struct wsf_options *options,
     struct wsf_files *files, struct wsf_failure *failure)
@@ -68,7 +18,8 @@ static int open_files(const struct wsf_url *url, const struct wsf_mode *mode, bo
 	rv = wsf_files_create(files, mode, pair, wsf_options_get(options)->stdio_buffer_bytes);
 	if (rv != 0) {
 		wsf_fail_errno(failure, -rv, "cannot make a stream");
-	} else if ((rv = open_stream(service, url, mode, options, &stream, failure)) == 0) {
+	} else if ((rv = wsf_dial(service, url, options, &stream, failure)) == 0) {
+		wsf_stream_take(stream, mode, wsf_service_leave, service);
 		wsf_files_bind(files, stream);
 		return 0;
 	} else {
@@ -95,13 +46,7 @@ static int open_url(const char *text, const char *mode_text, bool pair, const st
 	if (rv != 0) {
 		wsf_fail(failure, -rv, "%s", reason);
 	} else {
-		if (url.secure)
-			rv = wsf_fail(failure, EPROTONOSUPPORT, "wss: this build has no TLS yet");
-		else if (url.userinfo != NULL)
-			rv = wsf_fail(failure, EPROTONOSUPPORT,
-			    "a user name in the URL: this build has no authentication yet");
-		else
-			rv = open_files(&url, &mode, pair, options, files, failure);
+		rv = open_files(&url, &mode, pair, options, files, failure);
 		wsf_url_clear(&url);
 	}
 	wsf_options_unref(options);

@@ -7,10 +7,13 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "connect.h"
@@ -19,6 +22,8 @@
 /* RFC 8305, section 5: the next address is tried while the earlier ones still may answer. */
 #define STAGGER_NS INT64_C(250000000)
 #define ATTEMPTS_MAX 16
+/* The kernel has no event for a listener's queue that has room again. */
+#define QUEUE_RETRY_MS 10
 
 /* --- look-up --- */
 
@@ -265,4 +270,66 @@ int wsf_connect(const char *host, unsigned port, int64_t deadline_ns, struct wsf
 	if (rv < 0)
 		return wsf_fail_errno(failure, -rv, "cannot connect to %s port %u", host, port);
 	return race.winner;
+}
+
+/* --- local sockets --- */
+
+int wsf_local_address(const char *path, struct sockaddr_un *address)
+{
+	size_t length = strlen(path);
+	bool abstract = path[0] == '@';
+
+#ifndef __linux__
+	if (abstract)
+		return -EPROTONOSUPPORT;
+#endif
+	/* An abstract name has a NUL in front and none behind: its length is what counts (unix(7)). */
+	if (length + !abstract > sizeof address->sun_path)
+		return -ENAMETOOLONG;
+	if (length == 0)
+		return -EINVAL;
+	memset(address, 0, sizeof *address);
+	address->sun_family = AF_UNIX;
+	memcpy(address->sun_path, path, length);
+	if (abstract)
+		address->sun_path[0] = '\0';
+	return (int)(offsetof(struct sockaddr_un, sun_path) + length + !abstract);
+}
+
+static int wait_for_queue(int64_t deadline_ns)
+{
+	int left = wsf_deadline_left_ms(deadline_ns);
+
+	if (left == 0)
+		return -ETIMEDOUT;
+	return poll(NULL, 0, left > 0 && left < QUEUE_RETRY_MS ? left : QUEUE_RETRY_MS) < 0 ? -errno : 0;
+}
+
+static int connect_local(const struct sockaddr_un *address, socklen_t size, int64_t deadline_ns)
+{
+	int rv = 0, fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return -errno;
+	while (rv == 0 && connect(fd, (const struct sockaddr *)address, size) != 0)
+		rv = errno == EAGAIN ? wait_for_queue(deadline_ns) : -errno;
+	if (rv == 0)
+		return fd;
+	close(fd);
+	return rv;
+}
+
+int wsf_connect_local(const char *path, int64_t deadline_ns, struct wsf_failure *failure)
+{
+	struct sockaddr_un address;
+	int size = wsf_local_address(path, &address), rv;
+
+	rv = size < 0 ? size : connect_local(&address, (socklen_t)size, deadline_ns);
+	if (rv == -EINTR)
+		return wsf_fail(failure, EINTR, "interrupted by a signal while connecting to %s", path);
+	if (rv == -ETIMEDOUT)
+		return wsf_fail(failure, ETIMEDOUT, "the listener of the local socket %s took nobody in time", path);
+	if (rv < 0)
+		return wsf_fail_errno(failure, -rv, "cannot connect to the local socket %s", path);
+	return rv;
 }

@@ -2,7 +2,9 @@
 #include "crypto.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -59,12 +61,20 @@ int wsf_crypto_accept(const char *key, char out[WSF_ACCEPT_TEXT_BYTES])
 	return 0;
 }
 
-/* EVP_DecodeBlock skips white space, which no key may have. Bits behind the 128 may be anything (RFC 4648, 3.5). */
-int wsf_crypto_key_valid(const char *text)
+char *wsf_crypto_basic(const char *userinfo)
 {
-	static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	static const char scheme[] = "Basic ";
+	size_t lead = sizeof(scheme) - 1, length = strlen(userinfo);
+	char *text;
 
-	return text != NULL && strspn(text, alphabet) == 22 && strcmp(text + 22, "==") == 0;
+	if (length > INT_MAX / 2)
+		return NULL;
+	text = malloc(lead + (length + 2) / 3 * 4 + 1);
+	if (text == NULL)
+		return NULL;
+	memcpy(text, scheme, lead);
+	EVP_EncodeBlock((unsigned char *)text + lead, (const unsigned char *)userinfo, (int)length);
+	return text;
 }
 
 int wsf_crypto_mask_key(struct wsf_mask_keys *keys, uint8_t out[4])

@@ -17,8 +17,11 @@
 int wsf_crypto_key(char out[WSF_KEY_TEXT_BYTES]);
 /* The Sec-WebSocket-Accept for a key (RFC 6455, section 4.2.2). Returns 0 or -EIO. */
 int wsf_crypto_accept(const char *key, char out[WSF_ACCEPT_TEXT_BYTES]);
-/* Whether text is the base64 of exactly 16 bytes. */
-int wsf_crypto_key_valid(const char *text);
+
+/*
+ * "Basic " and the base64 of "user:password" (RFC 7617), malloc'd, a secret: free with wsf_wipe_free. NULL = no memory.
+ */
+char *wsf_crypto_basic(const char *userinfo);
 
 /*
  * A store of unpredictable masking keys (RFC 6455, section 10.3), filled a block at a time. Zero-initialised = empty.

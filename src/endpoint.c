@@ -7,6 +7,8 @@
 #include "endpoint.h"
 #include "mask.h"
 
+#define SCRATCH_BYTES 4096
+
 void wsf_endpoint_init(struct wsf_endpoint *endpoint, const struct wsf_endpoint_config *config)
 {
 	memset(endpoint, 0, sizeof *endpoint);
@@ -18,6 +20,7 @@ void wsf_endpoint_init(struct wsf_endpoint *endpoint, const struct wsf_endpoint_
 void wsf_endpoint_clear(struct wsf_endpoint *endpoint)
 {
 	wsf_http_clear(&endpoint->http);
+	wsf_deflate_clear(&endpoint->deflate);
 }
 
 static void fault(struct wsf_endpoint *endpoint, struct wsf_events *events, int error, unsigned code, const char *text)
@@ -32,7 +35,7 @@ static void fault(struct wsf_endpoint *endpoint, struct wsf_events *events, int 
 
 int wsf_endpoint_request(struct wsf_endpoint *endpoint, char **request, size_t *size)
 {
-	char key[WSF_KEY_TEXT_BYTES];
+	char key[WSF_KEY_TEXT_BYTES], extensions[WSF_EXTENSIONS_MAX];
 	const struct wsf_http_upgrade upgrade = {
 		.host = endpoint->config.host,
 		.target = endpoint->config.target,
@@ -40,10 +43,13 @@ int wsf_endpoint_request(struct wsf_endpoint *endpoint, char **request, size_t *
 		.origin = endpoint->config.origin,
 		.user_agent = endpoint->config.user_agent,
 		.subprotocols = endpoint->config.subprotocols,
+		.authorization = endpoint->config.authorization,
+		.extensions = extensions,
 		.headers = endpoint->config.headers,
 	};
 	int rv;
 
+	wsf_deflate_offer(&endpoint->config.deflate, extensions);
 	if ((rv = wsf_crypto_key(key)) != 0 || (rv = wsf_crypto_accept(key, endpoint->accept)) != 0)
 		return rv;
 	*request = wsf_http_format_upgrade(&upgrade, size);
@@ -57,7 +63,7 @@ static void set_subprotocol(struct wsf_endpoint *endpoint, const char *subprotoc
 
 static void answer_arrived(struct wsf_endpoint *endpoint, struct wsf_events *events)
 {
-	const char *subprotocol;
+	const char *subprotocol, *refusal;
 	char reason[sizeof events->text];
 	int rv;
 
@@ -66,6 +72,12 @@ static void answer_arrived(struct wsf_endpoint *endpoint, struct wsf_events *eve
 	    reason, sizeof reason);
 	if (rv < 0) {
 		fault(endpoint, events, -rv, 0, reason);
+		return;
+	}
+	rv = wsf_deflate_check_answer(&endpoint->http, &endpoint->config.deflate, &endpoint->deflate.params,
+	    endpoint->extensions, &refusal);
+	if (rv < 0) {
+		fault(endpoint, events, -rv, 0, refusal);
 		return;
 	}
 	set_subprotocol(endpoint, subprotocol);
@@ -90,10 +102,6 @@ static void request_arrived(struct wsf_endpoint *endpoint, struct wsf_events *ev
 	const char *subprotocol, *reason, *key = wsf_http_field(&endpoint->http, "Sec-WebSocket-Key");
 	int status = wsf_http_check_request(&endpoint->http, &rules, &subprotocol, &reason);
 
-	if (status == 101 && !wsf_crypto_key_valid(key)) {
-		status = 400;
-		reason = "Sec-WebSocket-Key is not the base64 of 16 bytes";
-	}
 	if (status != 101) {
 		refuse(endpoint, events, status, reason);
 		return;
@@ -102,8 +110,9 @@ static void request_arrived(struct wsf_endpoint *endpoint, struct wsf_events *ev
 		refuse(endpoint, events, 500, "no cryptography to be had");
 		return;
 	}
-	events->answer =
-	    wsf_http_format_accept(endpoint->accept, subprotocol, endpoint->config.headers, &events->answer_bytes);
+	wsf_deflate_choose(&endpoint->http, &endpoint->config.deflate, &endpoint->deflate.params, endpoint->extensions);
+	events->answer = wsf_http_format_accept(endpoint->accept, subprotocol, endpoint->extensions,
+	    endpoint->config.headers, &events->answer_bytes);
 	if (events->answer == NULL) {
 		fault(endpoint, events, ENOMEM, 0, "out of memory");
 		return;
@@ -116,6 +125,8 @@ static void request_arrived(struct wsf_endpoint *endpoint, struct wsf_events *ev
 
 static size_t take_handshake(struct wsf_endpoint *endpoint, const uint8_t *in, size_t size, struct wsf_events *events)
 {
+	/* An alert (RFC 8446, section 5.1): the answer of many a TLS server to what is no TLS. */
+	bool tls = endpoint->http.used_bytes == 0 && size > 0 && in[0] == 0x15;
 	const char *reason = "";
 	size_t used = 0;
 	int rv = wsf_http_feed(&endpoint->http, in, size, &used, &reason);
@@ -128,20 +139,33 @@ static size_t take_handshake(struct wsf_endpoint *endpoint, const uint8_t *in, s
 	} else if (rv < 0 && endpoint->config.role == WSF_SERVER && rv != -ENOMEM) {
 		refuse(endpoint, events, rv == -EMSGSIZE ? 431 : 400, reason);
 	} else if (rv < 0) {
-		fault(endpoint, events, rv == -ENOMEM ? ENOMEM : EPROTO, 0, reason);
+		fault(endpoint, events, rv == -ENOMEM ? ENOMEM : EPROTO, 0,
+		    tls ? "the server speaks TLS at this port: use wss" : reason);
 	}
 	return used;
 }
 
 /* --- receiving half --- */
 
-/* RFC 6455, sections 5.1, 5.2, 5.4, 5.5: what the header alone can break, given the state of the connection. */
+/* Whether this data frame is of a deflated message: the first one says so (RFC 7692, section 6). */
+static bool deflated_frame(const struct wsf_endpoint *endpoint)
+{
+	if (endpoint->frame.opcode == WSF_CONTINUATION)
+		return endpoint->message_is_deflated;
+	return (endpoint->frame.rsv & WSF_RSV1) != 0;
+}
+
+/*
+ * RFC 6455, sections 5.1, 5.2, 5.4, 5.5; RFC 7692, section 6: what the header alone can break, given the state of the
+ * connection.
+ */
 static void check_header(struct wsf_endpoint *endpoint, struct wsf_events *events)
 {
 	const struct wsf_frame *frame = &endpoint->frame;
 	uint64_t limit = endpoint->config.max_message_bytes;
+	bool may_deflate = endpoint->deflate.params.on && (frame->opcode == WSF_TEXT || frame->opcode == WSF_BINARY);
 
-	if (frame->rsv != 0)
+	if ((frame->rsv & ~(may_deflate ? WSF_RSV1 : 0)) != 0)
 		fault(endpoint, events, EPROTO, 1002, "a reserved bit is set");
 	else if (frame->masked && endpoint->config.role == WSF_CLIENT)
 		fault(endpoint, events, EPROTO, 1002, "the server masked a frame");
@@ -155,6 +179,8 @@ static void check_header(struct wsf_endpoint *endpoint, struct wsf_events *event
 		fault(endpoint, events, EPROTO, 1002, "a new message inside a fragmented one");
 	else if (frame->opcode == WSF_TEXT && !endpoint->config.text_is_data)
 		fault(endpoint, events, EBADMSG, 1003, "a text message");
+	else if (deflated_frame(endpoint))
+		return;		/* what it becomes is counted when it is there */
 	else if (limit != 0 &&
 	    (endpoint->message_bytes > limit || frame->payload_bytes > limit - endpoint->message_bytes))
 		fault(endpoint, events, EMSGSIZE, 1009, "a message over the limit");
@@ -165,7 +191,7 @@ static void message_frame_done(struct wsf_endpoint *endpoint, struct wsf_events 
 	endpoint->phase = WSF_PHASE_HEADER;
 	if (!endpoint->frame.fin)
 		return;
-	endpoint->in_message = false;
+	endpoint->in_message = endpoint->message_is_deflated = false;
 	endpoint->message_bytes = 0;
 	if (endpoint->message_is_text && !wsf_utf8_complete(&endpoint->utf8))
 		fault(endpoint, events, EILSEQ, 1007, "a text message that ends inside a character");
@@ -220,6 +246,25 @@ static void control_done(struct wsf_endpoint *endpoint, struct wsf_events *event
 	}
 }
 
+static void data_frame_begins(struct wsf_endpoint *endpoint, struct wsf_events *events)
+{
+	endpoint->phase = WSF_PHASE_PAYLOAD;
+	endpoint->message_is_deflated = deflated_frame(endpoint);
+	if (endpoint->frame.opcode != WSF_CONTINUATION) {
+		endpoint->in_message = true;
+		endpoint->message_is_text = endpoint->frame.opcode == WSF_TEXT;
+		endpoint->utf8 = (struct wsf_utf8){ 0 };
+	}
+	if (!endpoint->message_is_deflated)
+		endpoint->message_bytes += endpoint->frame.payload_bytes;
+	if (endpoint->frame.payload_bytes > 0)
+		return;
+	if (endpoint->message_is_deflated && endpoint->frame.fin)
+		endpoint->pending = true;
+	else
+		message_frame_done(endpoint, events);
+}
+
 static size_t take_header(struct wsf_endpoint *endpoint, const uint8_t *in, size_t size, struct wsf_events *events)
 {
 	const char *reason = "";
@@ -233,22 +278,15 @@ static size_t take_header(struct wsf_endpoint *endpoint, const uint8_t *in, size
 	if (rv == 0)
 		return used;
 	endpoint->frame_done = 0;
-	endpoint->phase = wsf_opcode_is_control(endpoint->frame.opcode) ? WSF_PHASE_CONTROL : WSF_PHASE_PAYLOAD;
 	check_header(endpoint, events);
 	if (endpoint->phase == WSF_PHASE_DONE)
 		return used;
-	if (endpoint->phase == WSF_PHASE_PAYLOAD) {
-		if (endpoint->frame.opcode != WSF_CONTINUATION) {
-			endpoint->in_message = true;
-			endpoint->message_is_text = endpoint->frame.opcode == WSF_TEXT;
-			endpoint->utf8 = (struct wsf_utf8){ 0 };
-		}
-		endpoint->message_bytes += endpoint->frame.payload_bytes;
-		if (endpoint->frame.payload_bytes == 0)
-			message_frame_done(endpoint, events);
-	} else if (endpoint->frame.payload_bytes == 0) {
+	if (!wsf_opcode_is_control(endpoint->frame.opcode))
+		data_frame_begins(endpoint, events);
+	else if (endpoint->frame.payload_bytes > 0)
+		endpoint->phase = WSF_PHASE_CONTROL;
+	else
 		control_done(endpoint, events);
-	}
 	return used;
 }
 
@@ -294,30 +332,36 @@ static size_t payload_taken(struct wsf_endpoint *endpoint, const uint8_t *data, 
 	return good;
 }
 
-static uint8_t *sink_span(struct wsf_sink *sink, size_t *room)
+/* Where the next payload goes, and how much of it can: in the sink, or if it discards in scratch. */
+static uint8_t *sink_span(struct wsf_sink *sink, uint8_t scratch[SCRATCH_BYTES], size_t *room)
 {
 	size_t skip = sink->bytes;
 	int i = 0;
 
+	if (sink->discard) {
+		*room = SCRATCH_BYTES;
+		return scratch;
+	}
 	for (; i < 2 && skip >= sink->span[i].iov_len; i++)
 		skip -= sink->span[i].iov_len;
 	*room = sink->span[i].iov_len - skip;
 	return (uint8_t *)sink->span[i].iov_base + skip;
 }
 
+static bool sink_full(const struct wsf_sink *sink)
+{
+	return !sink->discard &&
+	    sink->bytes == sink->span[0].iov_len + sink->span[1].iov_len + sink->span[2].iov_len;
+}
+
 static size_t take_payload(struct wsf_endpoint *endpoint, const uint8_t *in, size_t size, struct wsf_sink *sink,
     struct wsf_events *events)
 {
 	uint64_t left = endpoint->frame.payload_bytes - endpoint->frame_done;
-	uint8_t scratch[4096], *out;
+	uint8_t scratch[SCRATCH_BYTES], *out;
 	size_t room, good, n = size < left ? size : (size_t)left;
 
-	if (sink->discard) {
-		out = scratch;
-		room = sizeof scratch;
-	} else {
-		out = sink_span(sink, &room);
-	}
+	out = sink_span(sink, scratch, &room);
 	if (n > room)
 		n = room;
 	if (sink->discard && !endpoint->message_is_text)
@@ -332,35 +376,107 @@ static size_t take_payload(struct wsf_endpoint *endpoint, const uint8_t *in, siz
 	return n;
 }
 
-void wsf_endpoint_receive(struct wsf_endpoint *endpoint, const void *in, size_t size, struct wsf_sink *sink,
+/* n bytes came out of the inflater. Returns how many of them are to be delivered: those before a fault. */
+static size_t inflated(struct wsf_endpoint *endpoint, const uint8_t *data, size_t n, uint64_t limit_left,
+    struct wsf_events *events)
+{
+	size_t fit = n < limit_left ? n : (size_t)limit_left;
+	size_t good = endpoint->message_is_text ? valid_text(endpoint, data, fit, events) : fit;
+
+	endpoint->message_bytes += good;
+	endpoint->bytes_received += good;
+	if (good == fit && fit < n)
+		fault(endpoint, events, EMSGSIZE, 1009, "a message over the limit");
+	return good;
+}
+
+/* The inflater took all of the frame it was given and put all it had, or ran out of room, or failed. */
+static void inflater_said(struct wsf_endpoint *endpoint, int rv, bool full, struct wsf_events *events)
+{
+	endpoint->pending = rv == 0 && full;
+	if (rv == -EMSGSIZE)
+		fault(endpoint, events, EMSGSIZE, 1009, "a compressed message that grows over max_inflate_ratio");
+	else if (rv == -ENOMEM)
+		fault(endpoint, events, ENOMEM, 1011, "out of memory for a compressed message");
+	else if (rv < 0)
+		fault(endpoint, events, EPROTO, 1007, "a compressed message that is not deflate");
+	else if (rv == 1 || (!full && endpoint->frame_done == endpoint->frame.payload_bytes))
+		message_frame_done(endpoint, events);
+}
+
+/* One byte over the limit is let out, so that the limit itself is no fault. */
+static size_t take_deflated(struct wsf_endpoint *endpoint, const uint8_t *in, size_t size, struct wsf_sink *sink,
+    struct wsf_events *events)
+{
+	uint64_t left = endpoint->frame.payload_bytes - endpoint->frame_done;
+	uint64_t limit = endpoint->config.max_message_bytes;
+	uint8_t scratch[SCRATCH_BYTES], plain[SCRATCH_BYTES], *out;
+	size_t room, used, put, good, n = size < left ? size : (size_t)left;
+	bool last;
+	int rv;
+
+	out = sink_span(sink, scratch, &room);
+	limit = limit != 0 ? limit - endpoint->message_bytes : UINT64_MAX;
+	if (limit < room)
+		room = (size_t)limit + 1;
+	if (endpoint->frame.masked && n > 0) {
+		if (n > sizeof plain)
+			n = sizeof plain;
+		wsf_mask_copy(plain, in, n, endpoint->frame.key, endpoint->frame_done);
+		in = plain;
+	}
+	last = endpoint->frame.fin && n == left;
+	rv = wsf_deflate_inflate(&endpoint->deflate, in, n, last, &used, out, room, &put);
+	endpoint->frame_done += used;
+	good = inflated(endpoint, out, put, limit, events);
+	if (!sink->discard)
+		sink->bytes += good;
+	if (endpoint->phase != WSF_PHASE_DONE)
+		inflater_said(endpoint, rv, put == room, events);
+	return used;
+}
+
+size_t wsf_endpoint_receive(struct wsf_endpoint *endpoint, const void *in, size_t size, struct wsf_sink *sink,
     struct wsf_events *events)
 {
 	const uint8_t *p = in;
-	size_t used;
+	size_t left = size, used;
 
-	while (size > 0 && endpoint->phase != WSF_PHASE_DONE) {
+	while ((left > 0 || endpoint->pending) && endpoint->phase != WSF_PHASE_DONE) {
 		switch (endpoint->phase) {
 		case WSF_PHASE_HANDSHAKE:
-			used = take_handshake(endpoint, p, size, events);
+			used = take_handshake(endpoint, p, left, events);
 			break;
 		case WSF_PHASE_HEADER:
-			used = take_header(endpoint, p, size, events);
+			used = take_header(endpoint, p, left, events);
 			break;
 		case WSF_PHASE_CONTROL:
-			used = take_control(endpoint, p, size, events);
+			used = take_control(endpoint, p, left, events);
 			break;
 		default:
-			used = take_payload(endpoint, p, size, sink, events);
+			if (sink_full(sink))
+				return size - left;
+			used = endpoint->message_is_deflated ? take_deflated(endpoint, p, left, sink, events) :
+			    take_payload(endpoint, p, left, sink, events);
 			break;
 		}
-		p += used;
-		size -= used;
+		if (used > 0)
+			p += used;
+		left -= used;
 	}
+	return endpoint->phase == WSF_PHASE_DONE ? size : size - left;
+}
+
+bool wsf_endpoint_pending(const struct wsf_endpoint *endpoint)
+{
+	return endpoint->pending && endpoint->phase == WSF_PHASE_PAYLOAD;
 }
 
 uint64_t wsf_endpoint_payload_left(const struct wsf_endpoint *endpoint)
 {
-	return endpoint->phase == WSF_PHASE_PAYLOAD ? endpoint->frame.payload_bytes - endpoint->frame_done : 0;
+	if (endpoint->phase != WSF_PHASE_PAYLOAD || endpoint->message_is_deflated)
+		return 0;
+	return endpoint->frame.payload_bytes - endpoint->frame_done;
 }
 
 size_t wsf_endpoint_received(struct wsf_endpoint *endpoint, void *data, size_t size, struct wsf_events *events)
@@ -368,115 +484,4 @@ size_t wsf_endpoint_received(struct wsf_endpoint *endpoint, void *data, size_t s
 	if (endpoint->frame.masked)
 		wsf_mask_copy(data, data, size, endpoint->frame.key, endpoint->frame_done);
 	return payload_taken(endpoint, data, size, events);
-}
-
-/* --- sending half --- */
-
-static int finish_header(struct wsf_endpoint *endpoint, struct wsf_frame *frame, uint8_t header[WSF_FRAME_HEADER_MAX],
-    size_t *header_bytes)
-{
-	int rv;
-
-	frame->fin = true;
-	frame->masked = endpoint->config.role == WSF_CLIENT;
-	if (frame->masked && (rv = wsf_crypto_mask_key(&endpoint->keys, frame->key)) != 0)
-		return rv;
-	*header_bytes = wsf_frame_encode(header, frame);
-	return 0;
-}
-
-int wsf_endpoint_start_frame(struct wsf_endpoint *endpoint, size_t payload_bytes, struct wsf_frame_start *start)
-{
-	struct wsf_frame frame = {
-		.opcode = endpoint->config.text_frames ? WSF_TEXT : WSF_BINARY,
-		.payload_bytes = payload_bytes,
-	};
-	size_t header_bytes;
-	int rv = finish_header(endpoint, &frame, start->header, &header_bytes);
-
-	if (rv != 0)
-		return rv;
-	start->header_bytes = (uint8_t)header_bytes;
-	start->masked = frame.masked;
-	memcpy(start->key, frame.key, sizeof start->key);
-	return 0;
-}
-
-static int next_text(struct wsf_endpoint *endpoint, const uint8_t *data, size_t n, struct wsf_message *message)
-{
-	size_t lead;
-
-	if (!wsf_utf8_feed(&endpoint->sent_utf8, data, n))
-		return -EILSEQ;
-	message->used_bytes = n;
-	/* Nothing of a character that started before data counts as its tail. */
-	lead = n - wsf_utf8_incomplete_tail(data, n);
-	if (lead == n && !wsf_utf8_complete(&endpoint->sent_utf8)) {
-		memcpy(endpoint->held + endpoint->held_bytes, data, n);
-		endpoint->held_bytes = (uint8_t)(endpoint->held_bytes + n);
-		return 0;
-	}
-	memcpy(message->prefix, endpoint->held, endpoint->held_bytes);
-	message->prefix_bytes = endpoint->held_bytes;
-	message->take_bytes = lead;
-	endpoint->held_bytes = (uint8_t)(n - lead);
-	memcpy(endpoint->held, data + lead, n - lead);
-	return 0;
-}
-
-int wsf_endpoint_next_message(struct wsf_endpoint *endpoint, const void *data, size_t size, struct wsf_message *message)
-{
-	size_t limit = endpoint->config.max_frame_bytes;
-
-	message->prefix_bytes = 0;
-	message->take_bytes = 0;
-	if (endpoint->config.text_frames) {
-		/* Room for a whole character; less than that is held, so something of the data always fits. */
-		if (limit < sizeof endpoint->held)
-			limit = sizeof endpoint->held;
-		limit -= endpoint->held_bytes;
-		return next_text(endpoint, data, size < limit ? size : limit, message);
-	}
-	message->take_bytes = message->used_bytes = size < limit ? size : limit;
-	return 0;
-}
-
-bool wsf_endpoint_holds_text(const struct wsf_endpoint *endpoint)
-{
-	return endpoint->held_bytes != 0;
-}
-
-int wsf_endpoint_control_frame(struct wsf_endpoint *endpoint, enum wsf_opcode opcode, const void *payload, size_t size,
-    uint8_t out[WSF_CONTROL_FRAME_MAX])
-{
-	struct wsf_frame frame = { .opcode = (uint8_t)opcode, .payload_bytes = size };
-	size_t header_bytes;
-	int rv = finish_header(endpoint, &frame, out, &header_bytes);
-
-	if (rv != 0)
-		return rv;
-	if (size == 0)
-		return (int)header_bytes;
-	if (frame.masked)
-		wsf_mask_copy(out + header_bytes, payload, size, frame.key, 0);
-	else
-		memcpy(out + header_bytes, payload, size);
-	return (int)(header_bytes + size);
-}
-
-int wsf_endpoint_close_frame(struct wsf_endpoint *endpoint, unsigned code, const char *reason,
-    uint8_t out[WSF_CONTROL_FRAME_MAX])
-{
-	uint8_t payload[WSF_CONTROL_PAYLOAD_MAX];
-	size_t reason_bytes = reason != NULL ? strlen(reason) : 0;
-
-	if (code == WSF_NO_CODE)
-		return wsf_endpoint_control_frame(endpoint, WSF_CLOSE, NULL, 0, out);
-	if (reason_bytes > WSF_REASON_MAX)
-		reason_bytes = WSF_REASON_MAX;
-	payload[0] = (uint8_t)(code >> 8);
-	payload[1] = (uint8_t)code;
-	if (reason_bytes > 0)
-		memcpy(payload + 2, reason, reason_bytes);
-	return wsf_endpoint_control_frame(endpoint, WSF_CLOSE, payload, reason_bytes + 2, out);
 }

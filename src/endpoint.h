@@ -13,6 +13,7 @@
 #include <sys/uio.h>
 
 #include "crypto.h"
+#include "deflate.h"
 #include "frame.h"
 #include "http.h"
 #include "utf8.h"
@@ -22,6 +23,7 @@ enum wsf_role { WSF_CLIENT, WSF_SERVER };
 #define WSF_REASON_MAX 123
 #define WSF_CONTROL_FRAME_MAX (2 + 4 + WSF_CONTROL_PAYLOAD_MAX)
 #define WSF_NO_CODE 1005
+#define WSF_RSV1 4			/* of a frame's rsv: the message is deflated (RFC 7692, section 6) */
 
 struct wsf_endpoint_config {
 	enum wsf_role role;
@@ -29,6 +31,8 @@ struct wsf_endpoint_config {
 	const char *const *headers;	/* of the request or the 101 */
 	const char *const *subprotocols;	/* offered or accepted */
 	const char *host, *target, *origin, *user_agent;	/* client */
+	const char *authorization;	/* client, NULL = none; a secret, not used behind wsf_endpoint_request */
+	struct wsf_deflate_params deflate;	/* wanted */
 	const char *path;		/* server: the only one served, NULL = every one */
 	const char *const *allowed_origins;	/* server */
 	bool text_is_data;		/* received text messages are data */
@@ -37,7 +41,7 @@ struct wsf_endpoint_config {
 	size_t max_frame_bytes;		/* of a sent frame */
 };
 
-/* Where received payload goes: room for as many bytes as are fed, or nowhere. */
+/* Where received payload goes, or nowhere. */
 struct wsf_sink {
 	struct iovec span[3];
 	size_t bytes;			/* put so far */
@@ -58,7 +62,7 @@ struct wsf_events {
 	int fault;			/* errno of a handshake that failed or of the peer's violation, 0 = none */
 	unsigned fault_code;		/* Close to send for it, 0 = none: not open yet */
 	int http_status;		/* of a handshake that failed, 0 = none */
-	char text[160];			/* one line on the fault */
+	char text[160];			/* one line on the fault; a refusal's names the realm */
 };
 
 enum wsf_phase { WSF_PHASE_HANDSHAKE, WSF_PHASE_HEADER, WSF_PHASE_PAYLOAD, WSF_PHASE_CONTROL, WSF_PHASE_DONE };
@@ -71,11 +75,14 @@ struct wsf_endpoint {
 	struct wsf_http http;		/* the peer's header block; immutable once open */
 	char accept[WSF_ACCEPT_TEXT_BYTES];	/* client: the answer must have it */
 	char subprotocol[128];
+	char extensions[WSF_EXTENSIONS_MAX];	/* agreed, "" = none; immutable once open */
+	struct wsf_deflate deflate;	/* its inflater; the deflater is of the sending half */
 	struct wsf_frame_decoder decoder;
 	struct wsf_frame frame;
 	uint64_t frame_done;		/* payload bytes of frame taken */
-	bool in_message, message_is_text;
-	uint64_t message_bytes;
+	bool in_message, message_is_text, message_is_deflated;
+	bool pending;			/* the inflater has or may have more, without more input */
+	uint64_t message_bytes;		/* inflated */
 	struct wsf_utf8 utf8;
 	uint8_t control[WSF_CONTROL_PAYLOAD_MAX];
 	uint64_t bytes_received, messages_received;
@@ -91,24 +98,51 @@ struct wsf_endpoint {
 void wsf_endpoint_init(struct wsf_endpoint *endpoint, const struct wsf_endpoint_config *config);
 void wsf_endpoint_clear(struct wsf_endpoint *endpoint);
 
-/* Client: the request to send, malloc'd. Returns 0, -ENOMEM or -EIO. */
+/* Client: the request to send, malloc'd; it may hold secrets. Returns 0, -ENOMEM or -EIO. */
 int wsf_endpoint_request(struct wsf_endpoint *endpoint, char **request, size_t *size);
 
 /* --- receiving half --- */
 
-/* Feed size bytes; the sink has room for as many. All are taken. */
-void wsf_endpoint_receive(struct wsf_endpoint *endpoint, const void *in, size_t size, struct wsf_sink *sink,
+/*
+ * Feed size bytes; returns how many were taken. All are where the sink has room for as many, or discards, or nothing
+ * counts any more; but a deflated message can become longer than it came: it stops where the sink is full, and wants
+ * the rest again, with more room.
+ */
+size_t wsf_endpoint_receive(struct wsf_endpoint *endpoint, const void *in, size_t size, struct wsf_sink *sink,
     struct wsf_events *events);
+/*
+ * Whether payload is ready that found no room: call wsf_endpoint_receive again, with size 0 if there is nothing more.
+ */
+bool wsf_endpoint_pending(const struct wsf_endpoint *endpoint);
 
 /*
- * How many of the next bytes on the wire are certainly data payload: these may be received straight to their place and
- * then told with wsf_endpoint_received, which unmasks and validates them there, in order, and returns how many of them
- * are to be delivered: all but those behind a fault.
+ * How many of the next bytes on the wire are certainly data payload, not deflated: these may be received straight to
+ * their place and then told with wsf_endpoint_received, which unmasks and validates them there, in order, and returns
+ * how many of them are to be delivered: all but those behind a fault.
  */
 uint64_t wsf_endpoint_payload_left(const struct wsf_endpoint *endpoint);
 size_t wsf_endpoint_received(struct wsf_endpoint *endpoint, void *data, size_t size, struct wsf_events *events);
 
 /* --- sending half --- */
+
+/* The next message out of what the program writes. */
+struct wsf_message {
+	uint8_t prefix[4];		/* goes in front: the start of a character that earlier writes held back */
+	size_t prefix_bytes;
+	size_t take_bytes;		/* then so many bytes of the data */
+	size_t used_bytes;		/* of the data, those held back now included */
+};
+
+/* Whether messages are to be deflated before they are sent. */
+bool wsf_endpoint_deflates(const struct wsf_endpoint *endpoint);
+/*
+ * The message deflated, in memory that lives until the next call: its size may be larger than it was. Returns 0,
+ * -ENOMEM, or -EOPNOTSUPP: send this one as it is.
+ */
+int wsf_endpoint_deflate(struct wsf_endpoint *endpoint, const struct wsf_message *message, const void *data,
+    const uint8_t **out, size_t *out_bytes);
+/* Nothing was sent for a while. */
+void wsf_endpoint_idle(struct wsf_endpoint *endpoint);
 
 /* A data frame's header for the next payload_bytes; key is filled where the frame is masked. */
 struct wsf_frame_start {
@@ -119,15 +153,8 @@ struct wsf_frame_start {
 };
 
 /* Returns 0 or -EIO (no randomness). */
-int wsf_endpoint_start_frame(struct wsf_endpoint *endpoint, size_t payload_bytes, struct wsf_frame_start *start);
-
-/* The next message out of what the program writes. */
-struct wsf_message {
-	uint8_t prefix[4];		/* goes in front: the start of a character that earlier writes held back */
-	size_t prefix_bytes;
-	size_t take_bytes;		/* then so many bytes of the data */
-	size_t used_bytes;		/* of the data, those held back now included */
-};
+int wsf_endpoint_start_frame(struct wsf_endpoint *endpoint, size_t payload_bytes, bool deflated,
+    struct wsf_frame_start *start);
 
 /*
  * Cut the next message off: up to max_frame_bytes, for text up to the last whole character, the rest of which is held

@@ -311,15 +311,6 @@ int wsf_http_feed(struct wsf_http *http, const void *in, size_t size, size_t *us
 	return rv;
 }
 
-const char *wsf_http_field(const struct wsf_http *http, const char *name)
-{
-	for (size_t i = 0; http->complete && i < http->field_count; i++) {
-		if (wsf_http_equal_fold(http->fields[i].name, name))
-			return http->fields[i].value;
-	}
-	return NULL;
-}
-
 size_t wsf_http_field_count(const struct wsf_http *http, const char *name)
 {
 	size_t count = 0;
@@ -327,6 +318,20 @@ size_t wsf_http_field_count(const struct wsf_http *http, const char *name)
 	for (size_t i = 0; http->complete && i < http->field_count; i++)
 		count += wsf_http_equal_fold(http->fields[i].name, name);
 	return count;
+}
+
+const char *wsf_http_field_at(const struct wsf_http *http, const char *name, size_t index)
+{
+	for (size_t i = 0; http->complete && i < http->field_count; i++) {
+		if (wsf_http_equal_fold(http->fields[i].name, name) && index-- == 0)
+			return http->fields[i].value;
+	}
+	return NULL;
+}
+
+const char *wsf_http_field(const struct wsf_http *http, const char *name)
+{
+	return wsf_http_field_at(http, name, 0);
 }
 
 /* Whether token is an element of one list; empty elements are skipped (RFC 9110, section 5.6.1). */
@@ -379,7 +384,7 @@ bool wsf_http_value_valid(const char *value)
 	return *value == '\0' || (!is_blank(*value) && !is_blank(value[strlen(value) - 1]));
 }
 
-static size_t token_length(const char *text)
+size_t wsf_http_token_length(const char *text)
 {
 	size_t length = 0;
 
@@ -390,14 +395,21 @@ static size_t token_length(const char *text)
 
 bool wsf_http_token_valid(const char *token)
 {
-	return token != NULL && *token != '\0' && token[token_length(token)] == '\0';
+	return token != NULL && *token != '\0' && token[wsf_http_token_length(token)] == '\0';
 }
 
 bool wsf_http_line_valid(const char *line)
 {
-	size_t length = line != NULL ? token_length(line) : 0;
+	size_t length = line != NULL ? wsf_http_token_length(line) : 0;
 
 	return length > 0 && line[length] == ':' && all_value_chars(line + length + 1);
+}
+
+bool wsf_http_line_names(const char *line, const char *name)
+{
+	size_t length = wsf_http_token_length(line);
+
+	return line[length] == ':' && length == strlen(name) && wsf_http_equal_bytes(line, name, length, true);
 }
 
 bool wsf_http_line_reserved(const char *line)
@@ -405,7 +417,7 @@ bool wsf_http_line_reserved(const char *line)
 	static const char *const names[] = {"Host", "Upgrade", "Connection", "Origin", "User-Agent", "Content-Length",
 	    "Transfer-Encoding", "Trailer", "TE"};
 	static const char prefix[] = "Sec-WebSocket-";
-	size_t length = token_length(line);
+	size_t length = wsf_http_token_length(line);
 
 	if (length >= strlen(prefix) && wsf_http_equal_bytes(line, prefix, strlen(prefix), true))
 		return true;

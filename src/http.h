@@ -54,6 +54,8 @@ int wsf_http_feed(struct wsf_http *http, const void *in, size_t size, size_t *us
 /* The first field of that name, case ignored, or NULL; and how many there are. */
 const char *wsf_http_field(const struct wsf_http *http, const char *name);
 size_t wsf_http_field_count(const struct wsf_http *http, const char *name);
+/* The one with so many of that name before it, or NULL. */
+const char *wsf_http_field_at(const struct wsf_http *http, const char *name, size_t index);
 /* Whether token stands in the comma-separated lists of all fields of that name, case ignored. */
 bool wsf_http_has_token(const struct wsf_http *http, const char *name, const char *token);
 
@@ -64,6 +66,10 @@ bool wsf_http_has_token(const struct wsf_http *http, const char *name, const cha
 bool wsf_http_value_valid(const char *value);
 bool wsf_http_token_valid(const char *token);
 bool wsf_http_line_valid(const char *line);
+/* How many characters of a token text starts with. */
+size_t wsf_http_token_length(const char *text);
+/* Whether "Name: value" is a line of that name, case ignored, whatever the program's locale. */
+bool wsf_http_line_names(const char *line, const char *name);
 /*
  * Whether "Name: value" names a field that the handshake itself sets, or that would announce a body: Host, Upgrade,
  * Connection, Origin, User-Agent, Sec-WebSocket-*, Content-Length, Transfer-Encoding, Trailer, TE.
@@ -77,17 +83,32 @@ struct wsf_http_upgrade {
 	const char *origin;		/* NULL or "" = none */
 	const char *user_agent;		/* NULL or "" = none */
 	const char *const *subprotocols;	/* NULL-terminated, or NULL */
+	const char *authorization;	/* value of the Authorization header, NULL = none; a secret */
+	const char *extensions;		/* value of Sec-WebSocket-Extensions, NULL or "" = none offered */
 	const char *const *headers;	/* "Name: value", NULL-terminated, or NULL */
 };
 
-/* The upgrade request, malloc'd, NUL-terminated, its length in *size; NULL = out of memory. */
+/*
+ * The upgrade request, malloc'd, NUL-terminated, its length in *size; NULL = out of memory. It may hold secrets, which
+ * are nowhere else in memory that was freed on the way.
+ */
 char *wsf_http_format_upgrade(const struct wsf_http_upgrade *upgrade, size_t *size);
+
+/* A CONNECT request for authority ("host:port", IPv6 in brackets), as above; the last two may be NULL. */
+char *wsf_http_format_connect(const char *authority, const char *user_agent, const char *proxy_authorization,
+    size_t *size);
+
+/*
+ * The realm that a 401 (WWW-Authenticate) or 407 (Proxy-Authenticate) names, unquoted, into out, cut to fit; "" where
+ * it names none.
+ */
+void wsf_http_realm(const struct wsf_http *http, char *out, size_t out_bytes);
 
 /*
  * Judge a server's answer (RFC 6455, section 4.1): 101 with Upgrade: websocket, Connection: upgrade, the exact accept
- * value once, no extension (none is offered), at most one subprotocol and it among the offered. Returns 0, or -EACCES
- * (401, 403, 407), -ECONNABORTED (another status), -EPROTO, with a one-line reason. *subprotocol points into http or is
- * NULL.
+ * value once, at most one subprotocol and it among the offered; extensions are not judged. Returns 0, or -EACCES (401,
+ * 403, 407; the reason names the realm), -ECONNABORTED (another status), -EPROTO, with a one-line reason. *subprotocol
+ * points into http or is NULL.
  */
 int wsf_http_check_answer(const struct wsf_http *http, const char *accept, const char *const *offered,
     const char **subprotocol, char *reason, size_t reason_bytes);
@@ -112,8 +133,9 @@ struct wsf_http_rules {
 int wsf_http_check_request(const struct wsf_http *http, const struct wsf_http_rules *rules, const char **subprotocol,
     const char **reason);
 
-/* The 101 answer, malloc'd; headers as in wsf_http_upgrade. */
-char *wsf_http_format_accept(const char *accept, const char *subprotocol, const char *const *headers, size_t *size);
+/* The 101 answer, malloc'd; extensions and headers as in wsf_http_upgrade. */
+char *wsf_http_format_accept(const char *accept, const char *subprotocol, const char *extensions,
+    const char *const *headers, size_t *size);
 
 /*
  * A refusal, malloc'd: status line, Connection: close, Content-Type: text/plain, Content-Length and reason with a

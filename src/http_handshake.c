@@ -9,101 +9,59 @@
 
 #define MAX_PORT 65535u
 
-/* A text that grows; once memory has run out it stays NULL. */
-struct text {
-	char *bytes;
-	size_t length, capacity;
-	bool failed;
-};
-
-static void append(struct text *text, const char *piece)
-{
-	size_t size = strlen(piece);
-
-	if (text->failed)
-		return;
-	if (size >= text->capacity - text->length) {
-		size_t capacity = (text->length + size + 1) * 2;
-		char *bytes = realloc(text->bytes, capacity);
-
-		if (bytes == NULL) {
-			free(text->bytes);
-			text->bytes = NULL;
-			text->failed = true;
-			return;
-		}
-		text->bytes = bytes;
-		text->capacity = capacity;
-	}
-	memcpy(text->bytes + text->length, piece, size + 1);
-	text->length += size;
-}
-
-static void append_field(struct text *text, const char *name, const char *value)
-{
-	append(text, name);
-	append(text, ": ");
-	append(text, value);
-	append(text, "\r\n");
-}
-
-static void append_lines(struct text *text, const char *const *lines)
-{
-	for (size_t i = 0; lines != NULL && lines[i] != NULL; i++) {
-		append(text, lines[i]);
-		append(text, "\r\n");
-	}
-}
-
-static char *finish(struct text *text, size_t *size)
-{
-	*size = text->failed ? 0 : text->length;
-	return text->bytes;
-}
-
 char *wsf_http_format_upgrade(const struct wsf_http_upgrade *upgrade, size_t *size)
 {
-	struct text text = {0};
+	struct wsf_http_text text = {0};
 	const char *const *subprotocols = upgrade->subprotocols;
 
-	append(&text, "GET ");
-	append(&text, upgrade->target);
-	append(&text, " HTTP/1.1\r\n");
-	append_field(&text, "Host", upgrade->host);
-	append_field(&text, "Upgrade", "websocket");
-	append_field(&text, "Connection", "Upgrade");
-	append_field(&text, "Sec-WebSocket-Key", upgrade->key);
-	append_field(&text, "Sec-WebSocket-Version", "13");
+	wsf_http_append(&text, "GET ");
+	wsf_http_append(&text, upgrade->target);
+	wsf_http_append(&text, " HTTP/1.1\r\n");
+	wsf_http_append_field(&text, "Host", upgrade->host);
+	wsf_http_append_field(&text, "Upgrade", "websocket");
+	wsf_http_append_field(&text, "Connection", "Upgrade");
+	wsf_http_append_field(&text, "Sec-WebSocket-Key", upgrade->key);
+	wsf_http_append_field(&text, "Sec-WebSocket-Version", "13");
 	if (subprotocols != NULL && subprotocols[0] != NULL) {
-		append(&text, "Sec-WebSocket-Protocol: ");
+		wsf_http_append(&text, "Sec-WebSocket-Protocol: ");
 		for (size_t i = 0; subprotocols[i] != NULL; i++) {
-			append(&text, i > 0 ? ", " : "");
-			append(&text, subprotocols[i]);
+			wsf_http_append(&text, i > 0 ? ", " : "");
+			wsf_http_append(&text, subprotocols[i]);
 		}
-		append(&text, "\r\n");
+		wsf_http_append(&text, "\r\n");
 	}
 	if (upgrade->origin != NULL && *upgrade->origin != '\0')
-		append_field(&text, "Origin", upgrade->origin);
+		wsf_http_append_field(&text, "Origin", upgrade->origin);
 	if (upgrade->user_agent != NULL && *upgrade->user_agent != '\0')
-		append_field(&text, "User-Agent", upgrade->user_agent);
-	append_lines(&text, upgrade->headers);
-	append(&text, "\r\n");
-	return finish(&text, size);
+		wsf_http_append_field(&text, "User-Agent", upgrade->user_agent);
+	if (upgrade->authorization != NULL)
+		wsf_http_append_field(&text, "Authorization", upgrade->authorization);
+	if (upgrade->extensions != NULL && *upgrade->extensions != '\0')
+		wsf_http_append_field(&text, "Sec-WebSocket-Extensions", upgrade->extensions);
+	wsf_http_append_lines(&text, upgrade->headers);
+	wsf_http_append(&text, "\r\n");
+	return wsf_http_finish(&text, size);
 }
 
-/* A phrase is the peer's: only what a terminal shows as one line gets into the reason. */
+/* A phrase and a realm are the peer's: only what a terminal shows as one line gets into the reason. */
 static int judge_status(const struct wsf_http *http, char *reason, size_t reason_bytes)
 {
+	bool denied = http->status == 401 || http->status == 403 || http->status == 407;
+	bool redirect = http->status >= 300 && http->status <= 399;
+	char realm[64] = "";
 	size_t length;
 
-	snprintf(reason, reason_bytes, "the server answered HTTP %d%s%s", http->status,
-	    *http->phrase != '\0' ? " " : "", http->phrase);
+	if (denied)
+		wsf_http_realm(http, realm, sizeof(realm));
+	snprintf(reason, reason_bytes, "the server answered %d%s%.48s%s%s%s%s", http->status,
+	    *http->phrase != '\0' ? " " : "", http->phrase, *realm != '\0' ? " (realm \"" : "", realm,
+	    *realm != '\0' ? "\")" : "", redirect ? ", a redirect" : "");
 	length = reason_bytes > 0 ? strlen(reason) : 0;
 	for (size_t i = 0; i < length; i++) {
 		if (reason[i] < ' ' || reason[i] > '~')
 			reason[i] = '?';
 	}
-	return http->status == 401 || http->status == 403 || http->status == 407 ? -EACCES : -ECONNABORTED;
+	return denied ? -EACCES : -ECONNABORTED;
 }
 
 static const char *answer_fault(const struct wsf_http *http, const char *accept)
@@ -122,8 +80,6 @@ static const char *answer_fault(const struct wsf_http *http, const char *accept)
 		return "the server's answer has more than one Sec-WebSocket-Accept";
 	if (strcmp(value, accept) != 0)
 		return "the server's Sec-WebSocket-Accept is wrong";
-	if (wsf_http_field(http, "Sec-WebSocket-Extensions") != NULL)
-		return "the server chose an extension, and none was offered";
 	if (wsf_http_field_count(http, "Sec-WebSocket-Protocol") > 1)
 		return "the server chose more than one subprotocol";
 	return NULL;
@@ -337,19 +293,22 @@ int wsf_http_check_request(const struct wsf_http *http, const struct wsf_http_ru
 	return 101;
 }
 
-char *wsf_http_format_accept(const char *accept, const char *subprotocol, const char *const *headers, size_t *size)
+char *wsf_http_format_accept(const char *accept, const char *subprotocol, const char *extensions,
+    const char *const *headers, size_t *size)
 {
-	struct text text = {0};
+	struct wsf_http_text text = {0};
 
-	append(&text, "HTTP/1.1 101 Switching Protocols\r\n");
-	append_field(&text, "Upgrade", "websocket");
-	append_field(&text, "Connection", "Upgrade");
-	append_field(&text, "Sec-WebSocket-Accept", accept);
+	wsf_http_append(&text, "HTTP/1.1 101 Switching Protocols\r\n");
+	wsf_http_append_field(&text, "Upgrade", "websocket");
+	wsf_http_append_field(&text, "Connection", "Upgrade");
+	wsf_http_append_field(&text, "Sec-WebSocket-Accept", accept);
 	if (subprotocol != NULL)
-		append_field(&text, "Sec-WebSocket-Protocol", subprotocol);
-	append_lines(&text, headers);
-	append(&text, "\r\n");
-	return finish(&text, size);
+		wsf_http_append_field(&text, "Sec-WebSocket-Protocol", subprotocol);
+	if (extensions != NULL && *extensions != '\0')
+		wsf_http_append_field(&text, "Sec-WebSocket-Extensions", extensions);
+	wsf_http_append_lines(&text, headers);
+	wsf_http_append(&text, "\r\n");
+	return wsf_http_finish(&text, size);
 }
 
 static const char *status_phrase(int status)
@@ -373,26 +332,26 @@ static const char *status_phrase(int status)
 
 char *wsf_http_format_refusal(int status, const char *reason, size_t *size)
 {
-	struct text text = {0};
+	struct wsf_http_text text = {0};
 	char number[24];
 
 	snprintf(number, sizeof(number), "%d ", status);
-	append(&text, "HTTP/1.1 ");
-	append(&text, number);
-	append(&text, status_phrase(status));
-	append(&text, "\r\n");
-	append_field(&text, "Connection", "close");
-	append_field(&text, "Content-Type", "text/plain");
+	wsf_http_append(&text, "HTTP/1.1 ");
+	wsf_http_append(&text, number);
+	wsf_http_append(&text, status_phrase(status));
+	wsf_http_append(&text, "\r\n");
+	wsf_http_append_field(&text, "Connection", "close");
+	wsf_http_append_field(&text, "Content-Type", "text/plain");
 	snprintf(number, sizeof(number), "%zu", strlen(reason) + 1);
-	append_field(&text, "Content-Length", number);
+	wsf_http_append_field(&text, "Content-Length", number);
 	if (status == 426) {
-		append_field(&text, "Upgrade", "websocket");
-		append_field(&text, "Sec-WebSocket-Version", "13");
+		wsf_http_append_field(&text, "Upgrade", "websocket");
+		wsf_http_append_field(&text, "Sec-WebSocket-Version", "13");
 	}
 	if (status == 405)
-		append_field(&text, "Allow", "GET");
-	append(&text, "\r\n");
-	append(&text, reason);
-	append(&text, "\n");
-	return finish(&text, size);
+		wsf_http_append_field(&text, "Allow", "GET");
+	wsf_http_append(&text, "\r\n");
+	wsf_http_append(&text, reason);
+	wsf_http_append(&text, "\n");
+	return wsf_http_finish(&text, size);
 }

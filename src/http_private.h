@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: 0BSD */
 /*
- * What http.c (parsing, look-ups) and http_handshake.c (formatting, judging) share: characters and comparisons. The C
- * library's depend on the program's locale; HTTP's don't.
+ * What http.c (parsing, look-ups), http_handshake.c and http_connect.c (formatting, judging) share: characters and
+ * comparisons, for the C library's depend on the program's locale and HTTP's don't, and a text that grows.
  */
 #ifndef WSF_HTTP_PRIVATE_H
 #define WSF_HTTP_PRIVATE_H
@@ -45,5 +45,19 @@ static inline bool wsf_http_equal_fold(const char *a, const char *b)
 
 /* As wsf_http_has_token, but the case counts unless fold. */
 bool wsf_http_lists_have(const struct wsf_http *http, const char *name, const char *token, bool fold);
+
+/* Zero-initialised = empty. Once memory has run out it stays so. What it held is wiped wherever it is freed. */
+struct wsf_http_text {
+	char *bytes;
+	size_t length, capacity;
+	bool failed;
+};
+
+void wsf_http_append(struct wsf_http_text *text, const char *piece);
+/* "Name: value" and each of lines (NULL-terminated, or NULL), with their line ends. */
+void wsf_http_append_field(struct wsf_http_text *text, const char *name, const char *value);
+void wsf_http_append_lines(struct wsf_http_text *text, const char *const *lines);
+/* The text, the caller's from now on, and its length; NULL = out of memory. */
+char *wsf_http_finish(struct wsf_http_text *text, size_t *size);
 
 #endif

@@ -24,6 +24,16 @@ void wsf_options_unref(struct wsf_options *options);
 /* The values; every pointer lives as long as the copy. recv and send buffers are powers of two here. */
 const struct ws_options *wsf_options_get(const struct wsf_options *options);
 
+/* Whether headers have an Authorization line. */
+bool wsf_options_name_authorization(const struct ws_options *values);
+
+/*
+ * Wipe what is only needed for opening: userinfo, bearer, proxy, key_password and the values of headers; the pointers
+ * become NULL, headers empty. Only for a copy that one thread has: a client's, once the stream is open or has failed.
+ * The last wsf_options_unref wipes, too. A listener keeps its headers and key_password.
+ */
+void wsf_options_forget_secrets(struct wsf_options *options);
+
 /* A parsed mode string. */
 struct wsf_mode {
 	bool read, write;		/* by the program; a stream it can't read discards what arrives */

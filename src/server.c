@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: 0BSD */
 /* ws_listen and ws_accept: the helper thread accepts connections and does their handshakes; then they are queued. */
 #include <errno.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
@@ -11,10 +10,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "connect.h"
+#include "bind.h"
 #include "cookie.h"
+#include "deflate.h"
 #include "opener.h"
 #include "service.h"
+#include "tls.h"
 #include "url.h"
 #include "wait.h"
 
@@ -41,7 +42,11 @@ struct ws_listener {
 	struct wsf_link *link;		/* [I] */
 	struct wsf_options *options;	/* [I] */
 	char *url, *path;		/* [I] path NULL = every one is served */
+	char *socket;			/* [I] the local socket's path, or NULL */
+	bool secure;			/* [I] */
+	struct wsf_bound bound;		/* [I] */
 	pthread_mutex_t lock;
+	struct wsf_tls_context *tls_context;	/* [K] for connections to come; NULL = plain */
 	struct wsf_event event;		/* ready, closing, closed, acceptors changed */
 	struct list pending, ready;	/* [K] handshake under way; done */
 	unsigned acceptors;		/* [K] threads in ws_accept */
@@ -118,7 +123,9 @@ static struct waiting *waiting_new(struct ws_listener *listener, int fd)
 		.options = listener->options,
 		.path = listener->path,
 		.owner = { .opened = stream_opened, .failed = stream_failed, .user = waiting },
+		.handshake_deadline_ns = wsf_deadline_ns(wsf_options_get(listener->options)->handshake_timeout_ms),
 		.fd = fd,
+		.local_path = listener->socket,
 	};
 
 	if (waiting == NULL)
@@ -131,18 +138,37 @@ static struct waiting *waiting_new(struct ws_listener *listener, int fd)
 	return waiting;
 }
 
+/* The beginning of TLS with a client; *tls stays NULL for a plain listener. */
+static int start_tls(struct ws_listener *listener, struct wsf_tls **tls)
+{
+	struct wsf_tls_context *context = NULL;
+	int rv = 0;
+
+	*tls = NULL;
+	pthread_mutex_lock(&listener->lock);
+	if (listener->tls_context != NULL)
+		context = wsf_tls_context_ref(listener->tls_context);
+	pthread_mutex_unlock(&listener->lock);
+	if (context != NULL)
+		rv = wsf_tls_create(tls, context, NULL, NULL);
+	wsf_tls_context_unref(context);
+	return rv;
+}
+
 static bool incoming(void *user, int fd)
 {
 	struct ws_listener *listener = user;
 	struct waiting *waiting;
 	struct wsf_stream *oldest = NULL;
+	struct wsf_tls *tls;
 	int on = 1;
 	bool go_on;
 
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-	waiting = waiting_new(listener, fd);
+	waiting = start_tls(listener, &tls) == 0 ? waiting_new(listener, fd) : NULL;
 	if (waiting == NULL) {
 		/* Out of memory: this connection is refused, the listener goes on. */
+		wsf_tls_free(tls);
 		close(fd);
 		return true;
 	}
@@ -157,7 +183,8 @@ static bool incoming(void *user, int fd)
 		wsf_stream_cut(oldest);
 		wsf_stream_unref(oldest);
 	}
-	if (wsf_service_adopt(listener->service, fd, waiting->stream) != 0) {
+	if (wsf_service_adopt(listener->service, fd, tls, waiting->stream) != 0) {
+		wsf_tls_free(tls);
 		close(fd);
 		stream_failed(waiting, waiting->stream);
 	}
@@ -178,72 +205,18 @@ static const struct wsf_listen_ops listen_ops = { .incoming = incoming, .closed 
 
 /* --- ws_listen --- */
 
-static int listen_on(const struct addrinfo *address, const struct ws_options *values)
-{
-	/* backlog bounds our queue; clients beyond it wait in the kernel's: a short one would have them try again. */
-	int on = 1, error, fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	if (fd < 0)
-		return -errno;
-	/* A server that starts again need not wait for the old connections' TIME_WAIT. */
-	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
-	    (!values->reuse_port || setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0) &&
-	    bind(fd, address->ai_addr, address->ai_addrlen) == 0 && listen(fd, SOMAXCONN) == 0)
-		return fd;
-	error = errno;
-	close(fd);
-	return -error;
-}
-
-static int open_socket(const struct wsf_url *url, const struct ws_options *values, struct wsf_failure *failure)
-{
-	struct addrinfo *addresses;
-	int64_t deadline = wsf_deadline_ns(values->connect_timeout_ms);
-	int rv = wsf_resolve(url->host, url->port, 1, deadline, &addresses, failure), first = 0;
-
-	if (rv != 0)
-		return rv;
-	rv = -EADDRNOTAVAIL;
-	for (const struct addrinfo *address = addresses; address != NULL && rv < 0; address = address->ai_next) {
-		rv = listen_on(address, values);
-		if (rv < 0 && first == 0)
-			first = rv;
-	}
-	wsf_resolve_free(addresses);
-	if (rv < 0)
-		return wsf_fail_errno(failure, first != 0 ? -first : -rv, "cannot listen on %s port %u", url->host,
-		    url->port);
-	return rv;
-}
-
-static unsigned bound_port(int fd)
-{
-	struct sockaddr_storage address = { 0 };
-	socklen_t size = sizeof address;
-
-	if (getsockname(fd, (struct sockaddr *)&address, &size) != 0)
-		return 0;
-	return address.ss_family == AF_INET6 ? ntohs(((struct sockaddr_in6 *)(void *)&address)->sin6_port) :
-	    ntohs(((struct sockaddr_in *)(void *)&address)->sin_port);
-}
-
-static int set_texts(struct ws_listener *listener, const struct wsf_url *url, unsigned port)
+static int set_texts(struct ws_listener *listener, const struct wsf_url *url)
 {
 	const char *path = wsf_options_get(listener->options)->path;
-	size_t size = strlen(url->host) + strlen(url->target) + sizeof "ws://[]:65535" + 1;
 
 	if (path == NULL && strcmp(url->target, "/") != 0)
 		path = url->target;
 	if (path != NULL && (listener->path = strdup(path)) == NULL)
 		return -ENOMEM;
-	if (path != NULL)
-		size += strlen(path);
-	listener->url = malloc(size);
-	if (listener->url == NULL)
+	if (url->socket != NULL && (listener->socket = strdup(url->socket)) == NULL)
 		return -ENOMEM;
-	snprintf(listener->url, size, url->ipv6 ? "ws://[%s]:%u%s" : "ws://%s:%u%s", url->host, port,
-	    path != NULL ? path : "/");
-	return 0;
+	listener->url = wsf_url_format(url, listener->bound.port, path != NULL ? path : "/");
+	return listener->url != NULL ? 0 : -ENOMEM;
 }
 
 static void listener_free(struct ws_listener *listener)
@@ -251,6 +224,8 @@ static void listener_free(struct ws_listener *listener)
 	pthread_mutex_destroy(&listener->lock);
 	wsf_event_destroy(&listener->event);
 	wsf_options_unref(listener->options);
+	wsf_tls_context_unref(listener->tls_context);
+	free(listener->socket);
 	free(listener->path);
 	free(listener->url);
 	free(listener);
@@ -272,25 +247,40 @@ static int start_listener(const struct wsf_url *url, struct wsf_options *options
     struct wsf_failure *failure)
 {
 	struct ws_listener *listener = listener_new(options);
-	int fd, rv;
+	int rv = 0;
 
 	if (listener == NULL)
 		return wsf_fail(failure, ENOMEM, "out of memory");
-	fd = open_socket(url, wsf_options_get(options), failure);
-	if (fd < 0) {
+	listener->secure = url->secure;
+	if (url->secure)
+		rv = wsf_tls_server_context(&listener->tls_context, wsf_options_get(options), failure);
+	if (rv == 0)
+		rv = wsf_bind(&listener->bound, url, wsf_options_get(options), failure);
+	if (rv != 0) {
 		listener_free(listener);
-		return fd;
+		return rv;
 	}
-	rv = set_texts(listener, url, bound_port(fd));
+	rv = set_texts(listener, url);
 	if (rv == 0 && (rv = wsf_service_acquire(&listener->service)) == 0 &&
-	    (rv = wsf_service_listen(listener->service, fd, &listen_ops, listener, &listener->link)) != 0)
+	    (rv = wsf_service_listen(listener->service, listener->bound.fd, &listen_ops, listener,
+	    &listener->link)) != 0)
 		wsf_service_release(listener->service);
 	if (rv != 0) {
-		close(fd);
+		wsf_bound_clear(&listener->bound);
+		close(listener->bound.fd);
 		listener_free(listener);
 		return wsf_fail_errno(failure, -rv, "cannot start the listener");
 	}
 	*out = listener;
+	return 0;
+}
+
+static int check_use(const struct wsf_url *url, const struct ws_options *values, struct wsf_failure *failure)
+{
+	if (url->userinfo != NULL || strchr(url->target, '?') != NULL)
+		return wsf_fail(failure, EINVAL, "a listener's URL has no user and no query");
+	if (values->compression == WS_COMPRESSION_ON && !wsf_deflate_available())
+		return wsf_fail(failure, EPROTONOSUPPORT, "compression: this build has none");
 	return 0;
 }
 
@@ -308,11 +298,8 @@ static int listen_url(const char *text, const struct ws_options *options_in, str
 	if (rv != 0) {
 		wsf_fail(failure, -rv, "%s", reason);
 	} else {
-		if (url.secure)
-			rv = wsf_fail(failure, EPROTONOSUPPORT, "wss: this build has no TLS yet");
-		else if (url.userinfo != NULL || strchr(url.target, '?') != NULL)
-			rv = wsf_fail(failure, EINVAL, "a listener's URL has no user and no query");
-		else
+		rv = check_use(&url, wsf_options_get(options), failure);
+		if (rv == 0)
 			rv = start_listener(&url, options, listener, failure);
 		wsf_url_clear(&url);
 	}
@@ -330,6 +317,27 @@ struct ws_listener *ws_listen(const char *url, const struct ws_options *options)
 		return NULL;
 	}
 	return listener;
+}
+
+int ws_listener_reload(struct ws_listener *listener)
+{
+	struct wsf_failure failure = { 0 };
+	struct wsf_tls_context *context, *before;
+
+	if (listener == NULL)
+		wsf_fail(&failure, EINVAL, "no listener");
+	else if (listener->secure &&
+	    wsf_tls_server_context(&context, wsf_options_get(listener->options), &failure) == 0) {
+		pthread_mutex_lock(&listener->lock);
+		before = listener->tls_context;
+		listener->tls_context = context;
+		pthread_mutex_unlock(&listener->lock);
+		wsf_tls_context_unref(before);
+	}
+	if (failure.error == 0)
+		return 0;
+	wsf_opener_failed(&failure);
+	return -1;
 }
 
 const char *ws_listener_url(const struct ws_listener *listener)
@@ -476,6 +484,8 @@ int ws_listener_close(struct ws_listener *listener)
 	listener->closing = true;
 	wsf_event_notify(&listener->event);
 	pthread_mutex_unlock(&listener->lock);
+	/* As long as the socket is open, its file can't be taken for another's. */
+	wsf_bound_clear(&listener->bound);
 	wsf_service_end(listener->link);
 	pthread_mutex_lock(&listener->lock);
 	wait_closed_locked(listener);

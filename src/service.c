@@ -16,7 +16,7 @@
 
 #include "service.h"
 #include "service_private.h"
-#include "socket.h"
+#include "transport.h"
 #include "wait.h"
 
 #define SCRATCH_BYTES (256 * 1024)
@@ -35,7 +35,7 @@ enum { ADOPT = 1, WRITE = 2, READ = 4, TIMER = 8, END = 16, HAND_OVER = 32, ADOP
 #define CLOSES_EMPTY (LWS_LIBRARY_VERSION_MAJOR >= 5)
 
 struct wsf_link {
-	struct wsf_socket socket;	/* first: what the stream's operations use without libwebsockets */
+	struct wsf_transport transport;	/* first: what the stream's operations use without libwebsockets */
 	struct wsf_service *service;	/* [I] */
 	struct wsf_loop *loop;		/* [I] the service's */
 	struct wsf_commands commands;
@@ -135,17 +135,24 @@ static void link_free(void *opaque)
 {
 	struct wsf_link *link = opaque;
 
-	wsf_socket_close(&link->socket);
+	wsf_tls_free(link->transport.tls);
+	wsf_socket_close(&link->transport.socket);
 	free(link);
 }
 
 static const struct wsf_stream_ops stream_ops = {
-	.send = wsf_socket_send,
-	.receive = wsf_socket_receive,
-	.wait_writable = wsf_socket_wait_writable,
-	.wait_readable = wsf_socket_wait_readable,
-	.at_end = wsf_socket_at_end,
-	.finish = wsf_socket_finish,
+	.send = wsf_transport_send,
+	.receive = wsf_transport_receive,
+	.wait_writable = wsf_transport_wait_writable,
+	.wait_readable = wsf_transport_wait_readable,
+	.at_end = wsf_transport_at_end,
+	.flush = wsf_transport_flush,
+	.stalled = wsf_transport_stalled,
+	.pending = wsf_transport_pending,
+	.finish = wsf_transport_finish,
+	.idle = wsf_transport_idle,
+	.failure = wsf_transport_failure,
+	.status = wsf_transport_status,
 	.want_write = link_want_write,
 	.want_read = link_want_read,
 	.want_hand_over = link_want_hand_over,
@@ -194,7 +201,7 @@ static void link_closing(struct wsf_link *link, bool close_fd)
 	lws_sul_cancel(&link->timer);
 	link->wsi = NULL;
 	if (!comes_back(link))
-		link->more = wsf_socket_detach(&link->socket, !link->ending && link->stream != NULL,
+		link->more = wsf_socket_detach(&link->transport.socket, !link->ending && link->stream != NULL,
 		    close_fd || link->doubled);
 }
 
@@ -230,11 +237,11 @@ static void adopt(struct wsf_link *link)
 		.vh_prot_name = "wsfile",
 		.opaque = link,
 	};
-	int copy = CLOSES_EMPTY && link->stream != NULL ? wsf_socket_duplicate(&link->socket) : -1;
+	int copy = CLOSES_EMPTY && link->stream != NULL ? wsf_socket_duplicate(&link->transport.socket) : -1;
 
 	link->closing = false;
 	link->doubled = copy >= 0;
-	info.fd.filefd = link->doubled ? copy : wsf_socket_fd(&link->socket);
+	info.fd.filefd = link->doubled ? copy : wsf_socket_fd(&link->transport.socket);
 	link->wsi = lws_adopt_descriptor_vhost_via_info(&info);
 	if (link->wsi == NULL) {
 		if (link->doubled)
@@ -242,7 +249,7 @@ static void adopt(struct wsf_link *link)
 		link_over(link, true);
 	} else if (link->stream != NULL) {
 		/* libwebsockets made it non-blocking; a reader that waits for the socket itself blocks in it. */
-		wsf_socket_set_blocking(&link->socket);
+		wsf_socket_set_blocking(&link->transport.socket);
 		if (lws_dll2_is_detached(&link->listed))
 			lws_dll2_add_head(&link->listed, &link->loop->streams);
 		start_sweeping(link->loop);
@@ -255,12 +262,42 @@ static void adopt_again(struct wsf_link *link)
 {
 	enum wsf_next next = wsf_stream_readable(link->stream, link->loop->scratch, SCRATCH_BYTES);
 
-	if (next == WSF_NEXT_END || wsf_socket_hung_up(&link->socket))
+	if (next == WSF_NEXT_END || wsf_socket_hung_up(&link->transport.socket))
 		link_over(link, next == WSF_NEXT_END);
 	else
 		adopt(link);
-	if (next == WSF_NEXT_PAUSE && !link->closing)
+	if (link->closing)
+		return;
+	if (next == WSF_NEXT_PAUSE)
 		lws_rx_flow_control(link->wsi, 0);
+	else if (wsf_stream_pending(link->stream))
+		command(link, READ);
+}
+
+static void end(struct wsf_link *link)
+{
+	link->ending = true;
+	lws_set_timeout(link->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
+}
+
+/* Returns whether the connection is to be closed. */
+static bool read_stream(struct wsf_link *link)
+{
+	enum wsf_next next = wsf_stream_readable(link->stream, link->loop->scratch, SCRATCH_BYTES);
+
+	start_sweeping(link->loop);
+	if (next == WSF_NEXT_PAUSE)
+		lws_rx_flow_control(link->wsi, 0);
+	else if (next == WSF_NEXT_GO && wsf_stream_pending(link->stream))
+		command(link, READ);	/* the socket may have nothing to show for it */
+	return next == WSF_NEXT_END;
+}
+
+static void resume(struct wsf_link *link)
+{
+	lws_rx_flow_control(link->wsi, 1);
+	if (link->stream != NULL && wsf_stream_pending(link->stream) && read_stream(link))
+		end(link);
 }
 
 void wsf_loop_carry_out(struct wsf_commands *queued, unsigned commands)
@@ -272,7 +309,7 @@ void wsf_loop_carry_out(struct wsf_commands *queued, unsigned commands)
 	if ((commands & ADOPT_AGAIN) != 0)
 		adopt_again(link);
 	if (!link->closing && (commands & READ) != 0)
-		lws_rx_flow_control(link->wsi, 1);
+		resume(link);
 	/* Behind READ: whoever asks for this asks later. */
 	if (!link->closing && (commands & HAND_OVER) != 0 && wsf_stream_hand_over(link->stream)) {
 		lws_rx_flow_control(link->wsi, 0);
@@ -284,25 +321,16 @@ void wsf_loop_carry_out(struct wsf_commands *queued, unsigned commands)
 		start_sweeping(link->loop);
 	if (!link->closing && link->stream != NULL && (commands & TIMER) != 0)
 		wsf_stream_timer(link->stream);
-	if (!link->closing && (commands & END) != 0) {
-		link->ending = true;
-		lws_set_timeout(link->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
-	}
+	if (!link->closing && (commands & END) != 0)
+		end(link);
 }
 
 static int stream_readable(struct wsf_link *link)
 {
-	start_sweeping(link->loop);
-	switch (wsf_stream_readable(link->stream, link->loop->scratch, SCRATCH_BYTES)) {
-	case WSF_NEXT_END:
-		link->ending = true;
-		return -1;
-	case WSF_NEXT_PAUSE:
-		lws_rx_flow_control(link->wsi, 0);
+	if (!read_stream(link))
 		return 0;
-	default:
-		return 0;
-	}
+	link->ending = true;
+	return -1;
 }
 
 static int listener_readable(struct wsf_link *link)
@@ -310,7 +338,7 @@ static int listener_readable(struct wsf_link *link)
 	int fd;
 
 	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
-		fd = accept4(wsf_socket_fd(&link->socket), NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		fd = accept4(wsf_socket_fd(&link->transport.socket), NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (fd >= 0) {
 			if (link->listen_ops->incoming(link->user, fd))
 				continue;
@@ -347,7 +375,7 @@ static int lws_callback(struct lws *wsi, enum lws_callback_reasons reason, void 
 	(void)size;
 	switch (reason) {
 	case LWS_CALLBACK_EVENT_WAIT_CANCELLED:
-		wsf_service_drain(lws_context_user(lws_get_context(wsi)));
+		(void)wsf_service_drain(lws_context_user(lws_get_context(wsi)));
 		return 0;
 	case LWS_CALLBACK_RAW_RX_FILE:
 		link = lws_get_opaque_user_data(wsi);
@@ -448,18 +476,19 @@ static struct wsf_link *link_new(struct wsf_service *service, int fd)
 
 	if (link == NULL)
 		return NULL;
-	wsf_socket_init(&link->socket, fd);
+	wsf_socket_init(&link->transport.socket, fd);
 	link->service = service;
 	link->loop = service->loop;
 	return link;
 }
 
-int wsf_service_adopt(struct wsf_service *service, int fd, struct wsf_stream *stream)
+int wsf_service_adopt(struct wsf_service *service, int fd, struct wsf_tls *tls, struct wsf_stream *stream)
 {
 	struct wsf_link *link = link_new(service, fd);
 
 	if (link == NULL)
 		return -ENOMEM;
+	link->transport.tls = tls;
 	link->stream = stream;
 	link->commands.stream = stream;
 	wsf_stream_attach(stream, &stream_ops, link);

@@ -12,6 +12,7 @@
 #include "stream.h"
 
 struct wsf_service;
+struct wsf_tls;
 struct wsf_link;			/* one socket */
 
 /*
@@ -24,10 +25,11 @@ void wsf_service_release(struct wsf_service *service);
 void wsf_service_leave(void *service);
 
 /*
- * Hand a connected, non-blocking socket to the helper, for a stream. Any thread. Returns 0: the service closes fd and
- * the stream is told by wsf_stream_gone, whatever happens; or -ENOMEM: fd is still the caller's.
+ * Hand a connected, non-blocking socket to the helper, for a stream, with TLS over it unless tls is NULL. Any thread.
+ * Returns 0: the service closes fd, frees tls and the stream is told by wsf_stream_gone, whatever happens; or -ENOMEM:
+ * fd and tls are still the caller's.
  */
-int wsf_service_adopt(struct wsf_service *service, int fd, struct wsf_stream *stream);
+int wsf_service_adopt(struct wsf_service *service, int fd, struct wsf_tls *tls, struct wsf_stream *stream);
 
 /* Called on the helper thread, no lock held. */
 struct wsf_listen_ops {

@@ -40,8 +40,11 @@ struct wsf_service {
 
 /* Any thread: have the bits carried out by the helper. */
 void wsf_service_command(struct wsf_service *service, struct wsf_commands *commands, unsigned bits);
-/* Helper thread, after a wake-up: carry out the whole queue. */
-void wsf_service_drain(struct wsf_service *service);
+/*
+ * Helper thread, after a wake-up: carry out the whole queue. Returns whether more was asked for meanwhile, which
+ * another wake-up follows for.
+ */
+bool wsf_service_drain(struct wsf_service *service);
 
 /* --- service.c; all but new, free and wake on the helper thread --- */
 

@@ -32,18 +32,21 @@ void wsf_service_command(struct wsf_service *service, struct wsf_commands *comma
 	pthread_mutex_unlock(&service->queue_lock);
 }
 
-/* Wake-ups coalesce: take the whole queue. */
-void wsf_service_drain(struct wsf_service *service)
+/* Wake-ups coalesce: take the whole queue; what is asked for meanwhile waits until the sockets have had their turn. */
+bool wsf_service_drain(struct wsf_service *service)
 {
-	struct wsf_commands *commands;
+	bool more;
+	struct wsf_commands *commands, *next;
 	struct wsf_stream *stream;
 	unsigned bits;
 
 	pthread_mutex_lock(&service->queue_lock);
 	service->woken = false;
-	while ((commands = service->queue) != NULL) {
-		if ((service->queue = commands->next) == NULL)
-			service->queue_tail = &service->queue;
+	commands = service->queue;
+	service->queue = NULL;
+	service->queue_tail = &service->queue;
+	for (; commands != NULL; commands = next) {
+		next = commands->next;
 		bits = commands->bits;
 		commands->bits = 0;
 		stream = commands->stream;
@@ -53,7 +56,9 @@ void wsf_service_drain(struct wsf_service *service)
 		wsf_stream_unref(stream);
 		pthread_mutex_lock(&service->queue_lock);
 	}
+	more = service->queue != NULL;
 	pthread_mutex_unlock(&service->queue_lock);
+	return more;
 }
 
 /* --- life --- */
@@ -68,7 +73,8 @@ static void *helper_main(void *argument)
 		while (wsf_event_seen(&service->stopping) == 0 && wsf_loop_turn(service->loop))
 			;
 	/* Takes the queue lock: behind the last wsf_loop_wake. */
-	wsf_service_drain(service);
+	while (wsf_service_drain(service))
+		;
 	wsf_loop_stop(service->loop);
 	return NULL;
 }

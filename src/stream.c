@@ -1,48 +1,17 @@
 /* SPDX-License-Identifier: 0BSD */
 /* A stream's life: creation, opening, closing, timers. */
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "stream_private.h"
+#include "wipe.h"
 
 /* How long the helper waits for a peer when the program set no limit for closing. */
 #define BACKGROUND_MS 5000
 
 /* --- life --- */
-
-static void format_address(const struct sockaddr_storage *address, char *out, size_t out_bytes)
-{
-	char text[INET6_ADDRSTRLEN] = "";
-
-	if (address->ss_family == AF_INET) {
-		const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)address;
-
-		inet_ntop(AF_INET, &in->sin_addr, text, sizeof text);
-		snprintf(out, out_bytes, "%s:%u", text, (unsigned)ntohs(in->sin_port));
-	} else if (address->ss_family == AF_INET6) {
-		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)address;
-
-		inet_ntop(AF_INET6, &in6->sin6_addr, text, sizeof text);
-		snprintf(out, out_bytes, "[%s]:%u", text, (unsigned)ntohs(in6->sin6_port));
-	}
-}
-
-static void find_addresses(struct wsf_stream *stream, int fd)
-{
-	struct sockaddr_storage address = { 0 };
-	socklen_t size = sizeof address;
-
-	if (getsockname(fd, (struct sockaddr *)&address, &size) == 0)
-		format_address(&address, stream->local_address, sizeof stream->local_address);
-	size = sizeof address;
-	if (getpeername(fd, (struct sockaddr *)&address, &size) == 0)
-		format_address(&address, stream->peer_address, sizeof stream->peer_address);
-}
 
 static int copy_string(char **out, const char *in)
 {
@@ -57,10 +26,20 @@ static int init_endpoint(struct wsf_stream *stream, const struct wsf_stream_setu
 	struct wsf_endpoint_config config = {
 		.role = setup->role,
 		.max_header_bytes = values->max_header_bytes,
-		.headers = values->headers,
+		.headers = setup->bare ? NULL : values->headers,
+		.authorization = setup->authorization,
+		.deflate = {
+			.on = values->compression == WS_COMPRESSION_ON,
+			.send_window_bits = values->send_window_bits,
+			.recv_window_bits = values->recv_window_bits,
+			.send_no_context_takeover = values->send_no_context_takeover,
+			.recv_no_context_takeover = values->recv_no_context_takeover,
+			.level = values->compression_level,
+			.max_ratio = values->max_inflate_ratio,
+		},
 		.subprotocols = values->subprotocols,
 		.origin = values->origin,
-		.user_agent = values->user_agent != NULL ? values->user_agent : "wsfile/" WSFILE_VERSION,
+		.user_agent = values->user_agent,
 		.allowed_origins = values->allowed_origins,
 		.text_is_data = values->on_text == WS_TEXT_BYTES,
 		.text_frames = values->text_frames,
@@ -91,8 +70,11 @@ static int put_request(struct wsf_stream *stream)
 		return rv;
 	pthread_mutex_lock(&stream->transmit_lock);
 	rv = wsf_stream_put_raw_locked(stream, request, size);
+	stream->request_bytes = size;
 	pthread_mutex_unlock(&stream->transmit_lock);
-	free(request);
+	wsf_wipe_free(request);
+	stream->endpoint.config.authorization = NULL;
+	stream->endpoint.config.headers = NULL;
 	return rv;
 }
 
@@ -116,9 +98,9 @@ int wsf_stream_create(struct wsf_stream **out, const struct wsf_stream_setup *se
 	wsf_stream_init_send(stream);
 	wsf_ring_init(&stream->receive_ring, stream->values->recv_buffer_bytes);
 	stream->program_reads = stream->program_writes = true;
-	stream->handshake_deadline_ns = wsf_deadline_ns(stream->values->handshake_timeout_ms);
+	stream->handshake_deadline_ns = setup->handshake_deadline_ns;
 	stream->closing_deadline_ns = WSF_NO_DEADLINE;
-	find_addresses(stream, setup->fd);
+	wsf_stream_find_addresses(stream, setup->fd, setup->local_path);
 	rv = init_endpoint(stream, setup);
 	if (rv == 0 && setup->role == WSF_CLIENT)
 		rv = put_request(stream);
@@ -143,6 +125,8 @@ void wsf_stream_unref(struct wsf_stream *stream)
 	if (stream->ops != NULL)
 		stream->ops->free(stream->link);
 	wsf_stream_free_joined(stream);
+	wsf_stream_forget_request(stream);
+	free(stream->held);
 	wsf_endpoint_clear(&stream->endpoint);
 	wsf_ring_clear(&stream->send_ring);
 	wsf_ring_clear(&stream->receive_ring);
@@ -154,6 +138,14 @@ void wsf_stream_unref(struct wsf_stream *stream)
 		free(stream->strings[i]);
 	wsf_options_unref(stream->options);
 	free(stream);
+}
+
+void wsf_stream_forget_request(struct wsf_stream *stream)
+{
+	/* It lies at the beginning of the storage, unless that has been given back already. */
+	if (stream->request_bytes > 0 && stream->send_ring.data != NULL)
+		wsf_wipe(stream->send_ring.data, stream->request_bytes);
+	stream->request_bytes = 0;
 }
 
 void wsf_stream_attach(struct wsf_stream *stream, const struct wsf_stream_ops *ops, void *link)
@@ -187,7 +179,6 @@ void wsf_stream_take(struct wsf_stream *stream, const struct wsf_mode *mode, voi
 
 int wsf_stream_wait_open(struct wsf_stream *stream, struct wsf_failure *failure)
 {
-	int64_t deadline = wsf_deadline_ns(stream->values->handshake_timeout_ms);
 	unsigned seen;
 	int rv = 0;
 
@@ -195,7 +186,7 @@ int wsf_stream_wait_open(struct wsf_stream *stream, struct wsf_failure *failure)
 	while (!stream->opened && !stream->gone && rv == 0) {
 		seen = wsf_event_seen(&stream->state_event);
 		pthread_mutex_unlock(&stream->lock);
-		rv = wsf_event_wait(&stream->state_event, seen, deadline);
+		rv = wsf_event_wait(&stream->state_event, seen, stream->handshake_deadline_ns);
 		pthread_mutex_lock(&stream->lock);
 	}
 	if (stream->opened) {
@@ -234,15 +225,19 @@ void wsf_stream_settle_locked(struct wsf_stream *stream)
 
 	wsf_assert_locked(&stream->transmit_lock);
 	pthread_mutex_lock(&stream->lock);
-	out = stream->close_flushed || (stream->refused && wsf_ring_used(&stream->send_ring) == 0);
+	out = stream->close_flushed || stream->refusal_out;
 	both = stream->close_received && stream->close_flushed;
 	failed = stream->failure.error != 0;
 	if ((both || failed) && stream->closing_deadline_ns == WSF_NO_DEADLINE) {
 		stream->closing_deadline_ns = wsf_deadline_ns(background_ms(stream));
 		timer = true;
 	}
-	/* RFC 6455, section 7.1.1: the server ends TCP first. Who fails a connection does not wait for the other. */
-	finish = out && !stream->finished && (failed || (both && stream->role == WSF_SERVER));
+	/*
+	 * RFC 6455, section 7.1.1: the server ends TCP first. Who fails a connection does not wait for the other. And
+	 * TLS wants a last word of its own.
+	 */
+	finish = out && !stream->finished &&
+	    (failed || (both && stream->role == WSF_SERVER) || stream->fin_received);
 	end = out && stream->fin_received;
 	pthread_mutex_unlock(&stream->lock);
 	if (finish) {
@@ -450,6 +445,11 @@ static bool sweep_send_locked(struct wsf_stream *stream)
 	bool idle = !stream->sent_since_sweep;
 
 	stream->sent_since_sweep = false;
+	if (idle)
+		wsf_endpoint_idle(&stream->endpoint);
+	/* Sent long ago, and not yet answered: memory that is given back must not hold it. */
+	if (idle && wsf_ring_used(&stream->send_ring) == 0)
+		wsf_stream_forget_request(stream);
 	return idle ? !wsf_ring_release(&stream->send_ring) : stream->send_ring.data != NULL;
 }
 
@@ -459,6 +459,8 @@ bool wsf_stream_release_idle(struct wsf_stream *stream)
 
 	pthread_mutex_lock(&stream->transmit_lock);
 	holds = sweep_send_locked(stream);
+	if (!holds)
+		stream->ops->idle(stream->link);
 	pthread_mutex_unlock(&stream->transmit_lock);
 	pthread_mutex_lock(&stream->lock);
 	idle = !stream->received_since_sweep && !stream->filling && !stream->draining;

@@ -39,8 +39,14 @@ struct wsf_stream_ops {
 	 * that ended TCP.
 	 */
 	int (*wait_readable)(void *link, int64_t deadline_ns);
-	bool (*at_end)(void *link);		/* whether the next thing to receive is TCP's orderly end */
+	bool (*at_end)(void *link);		/* whether the next thing to receive is the orderly end */
+	int (*flush)(void *link);		/* whether all that send took is with the kernel: 0, or as send */
+	bool (*stalled)(void *link);		/* whether sending waits for something to be received */
+	bool (*pending)(void *link);		/* whether receive may give something that the socket does not show */
 	void (*finish)(void *link);		/* no more will be sent (FIN); transmit lock held */
+	void (*idle)(void *link);		/* give memory back that is not in use */
+	bool (*failure)(void *link, struct wsf_failure *failure);	/* why send or receive failed, if known */
+	void (*status)(void *link, struct ws_status *status);	/* fill what it knows */
 	void (*want_write)(void *link);		/* any thread: wsf_stream_writable when sending may work */
 	void (*want_read)(void *link);		/* any thread: go on reading after WSF_NEXT_PAUSE or a hand-over */
 	void (*want_hand_over)(void *link);	/* any thread: call wsf_stream_hand_over soon */
@@ -63,9 +69,13 @@ struct wsf_stream_setup {
 	enum wsf_role role;
 	struct wsf_options *options;	/* one more reference is taken */
 	const char *host, *target;	/* client; copied */
+	const char *authorization;	/* client: NULL = none; only used by the call */
+	bool bare;			/* client: without the headers that the program added */
+	int64_t handshake_deadline_ns;
 	const char *path;		/* server: the only one served, NULL = every one; copied */
 	struct wsf_stream_owner owner;	/* server */
 	int fd;				/* only to ask for addresses */
+	const char *local_path;		/* of a local socket, NULL = none; for the addresses */
 };
 
 /* Returns 0 or -ENOMEM, -EIO. One reference, the caller's. A client's request waits in the send ring. */
@@ -80,7 +90,10 @@ void wsf_stream_unref(struct wsf_stream *stream);
  * a stream reads and never answers a Close.
  */
 void wsf_stream_take(struct wsf_stream *stream, const struct wsf_mode *mode, void (*leave)(void *), void *argument);
-/* Client: wait for the handshake's end. Returns 0 or a negative errno with the failure filled; -EINTR too. */
+/*
+ * Client: wait for the handshake's end, or its deadline. Returns 0 or a negative errno with the failure filled; -EINTR
+ * too.
+ */
 int wsf_stream_wait_open(struct wsf_stream *stream, struct wsf_failure *failure);
 
 enum wsf_read_kind {
@@ -118,7 +131,7 @@ void wsf_stream_discard(struct wsf_stream *stream);
 
 /* Fill what fits into status->size bytes. Returns 0 or -EINVAL. */
 int wsf_stream_status(struct wsf_stream *stream, struct ws_status *status);
-/* As ws_header(3): NULL where there is none. */
+/* As ws_header(3): NULL where there is none. Also of an answer that was no 101. */
 const char *wsf_stream_header(struct wsf_stream *stream, const char *name);
 
 /* --- the helper thread --- */
@@ -132,6 +145,8 @@ void wsf_stream_attach(struct wsf_stream *stream, const struct wsf_stream_ops *o
  * helper's own, for bytes that can't be received in place.
  */
 enum wsf_next wsf_stream_readable(struct wsf_stream *stream, uint8_t *scratch, size_t scratch_bytes);
+/* Whether the helper would find something to read though the socket shows nothing: call wsf_stream_readable again. */
+bool wsf_stream_pending(struct wsf_stream *stream);
 /* Whether the service is to stop watching the socket for reading: the program's reader does from now on. */
 bool wsf_stream_hand_over(struct wsf_stream *stream);
 void wsf_stream_writable(struct wsf_stream *stream);

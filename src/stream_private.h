@@ -49,7 +49,8 @@ struct wsf_stream {
 	bool pong_due;			/* [T] */
 	uint8_t pong[WSF_CONTROL_PAYLOAD_MAX], pong_bytes;	/* [T] */
 	bool close_put;			/* [T] our Close is in the send ring or out */
-	bool refused;			/* [T] the handshake's refusal is in the send ring or out */
+	bool refused, refusal_out;	/* [T] the handshake's refusal is in the send ring; is with the kernel */
+	size_t request_bytes;		/* [T] client: of the request, which may hold secrets; 0 = wiped */
 	bool writer_waiting;		/* [T] a writer waits for the socket and will send the ring itself */
 	int64_t write_until_ns;		/* [T] the limit of the write under way, besides write_timeout_ms */
 	bool write_asked;		/* [T] the helper will call wsf_stream_writable */
@@ -70,6 +71,8 @@ struct wsf_stream {
 	bool watched;			/* [L] the helper's timer looks after an idle reader that owns receiving */
 	int64_t last_read_ns;		/* [L] when a reader left */
 	bool drained;			/* [R] the last receive took all there was */
+	uint8_t *held;			/* [R] received bytes of a deflated message that find no room yet */
+	size_t held_start, held_bytes;	/* [R] */
 	bool paused;			/* [L] the helper does not read until ops->want_read */
 	bool discarding;		/* [L] nobody will read */
 	bool received_since_sweep;	/* [L] */
@@ -111,9 +114,14 @@ void wsf_stream_fail_locked(struct wsf_stream *stream, int error, const char *te
 /* Transmit lock held: after a Close came or went, see whether TCP can be ended. */
 void wsf_stream_settle_locked(struct wsf_stream *stream);
 
+/* Transmit lock held, or nobody else left: wipe the request out of the send ring's storage. */
+void wsf_stream_forget_request(struct wsf_stream *stream);
+
 /* --- stream_status.c --- */
 
 void wsf_stream_free_joined(struct wsf_stream *stream);
+/* When it is created: the addresses of both ends. */
+void wsf_stream_find_addresses(struct wsf_stream *stream, int fd, const char *local_path);
 
 /* --- stream_send.c; transmit lock held --- */
 
@@ -129,6 +137,9 @@ void wsf_stream_init_send(struct wsf_stream *stream);
 void wsf_stream_write_failed_locked(struct wsf_stream *stream, int error);
 
 /* --- stream_receive.c --- */
+
+/* Whether received bytes wait to be decoded. The owner of receiving. */
+bool wsf_stream_holds(const struct wsf_stream *stream);
 
 /* From so much payload to come, it is received in place, with only a little behind it for the next header. */
 #define WSF_IN_PLACE_MIN 8192

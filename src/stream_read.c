@@ -92,7 +92,9 @@ static int pull(struct wsf_stream *stream, struct iovec direct, int64_t deadline
 		wsf_stream_receive_no_memory(stream);
 	if (rv == -EAGAIN)
 		return wait_readable(stream, deadline);
-	stream->drained = receive.moved_bytes < receive.asked_bytes;
+	/* What is decoded later or was received by TLS already is not in the socket: nothing would tell of it. */
+	stream->drained = receive.moved_bytes < receive.asked_bytes && !wsf_stream_holds(stream) &&
+	    !stream->ops->pending(stream->link);
 	*direct_bytes = receive.sink.bytes < direct.iov_len ? receive.sink.bytes : direct.iov_len;
 	tell_helper(stream, rv == 0);
 	return 0;

@@ -11,8 +11,11 @@
 #include "stream_private.h"
 
 #define LOOKAHEAD_BYTES 512
+/* Bytes of a deflated message that may have to be kept aside, as they become more than there is room for. */
+#define HELD_MAX_BYTES 16384
 /* One call moves at most so much, so that a fast peer can't keep the helper from the other streams. */
 #define TURN_BYTES (1024 * 1024)
+#define TURN_RECEIVES 16
 
 static uint64_t pause_room(const struct wsf_stream *stream)
 {
@@ -74,6 +77,9 @@ static void close_arrived(struct wsf_stream *stream, const struct wsf_events *ev
 
 static void opened(struct wsf_stream *stream)
 {
+	pthread_mutex_lock(&stream->transmit_lock);
+	wsf_stream_forget_request(stream);
+	pthread_mutex_unlock(&stream->transmit_lock);
 	pthread_mutex_lock(&stream->lock);
 	stream->opened = true;
 	stream->failure.http_status = 101;
@@ -154,6 +160,8 @@ static int prepare(struct wsf_stream *stream, struct wsf_receive *receive)
 		rv = take_room_locked(stream, receive);
 	room = wsf_ring_room(&stream->receive_ring);
 	pthread_mutex_unlock(&stream->lock);
+	if (stream->endpoint.deflate.params.on && receive->scratch_bytes > HELD_MAX_BYTES)
+		receive->scratch_bytes = HELD_MAX_BYTES;
 	if (rv != 0 || receive->sink.discard)
 		return rv;
 	if (receive->scratch_bytes > room)
@@ -179,6 +187,48 @@ static void lay_out(struct wsf_receive *receive)
 	receive->asked_bytes = receive->in_place_bytes + receive->scratch_bytes;
 }
 
+/* What a deflated message has no room for yet is kept aside. */
+static void decode_scratch(struct wsf_stream *stream, struct wsf_receive *receive, size_t size,
+    struct wsf_events *events)
+{
+	size_t used = wsf_endpoint_receive(&stream->endpoint, receive->scratch, size, &receive->sink, events);
+
+	if (used == size || stream->endpoint.phase == WSF_PHASE_DONE)
+		return;
+	stream->held = malloc(size - used);
+	if (stream->held == NULL) {
+		events->fault = ENOMEM;
+		events->fault_code = 1011;
+		snprintf(events->text, sizeof events->text, "out of memory for received data");
+		stream->endpoint.phase = WSF_PHASE_DONE;
+		return;
+	}
+	memcpy(stream->held, receive->scratch + used, size - used);
+	stream->held_start = 0;
+	stream->held_bytes = size - used;
+}
+
+bool wsf_stream_holds(const struct wsf_stream *stream)
+{
+	return stream->held_bytes > 0 || wsf_endpoint_pending(&stream->endpoint);
+}
+
+/* Go on with what was kept aside, in place of a receive. */
+static void decode_held(struct wsf_stream *stream, struct wsf_receive *receive, struct wsf_events *events)
+{
+	const uint8_t *held = stream->held != NULL ? stream->held + stream->held_start : NULL;
+	size_t used = wsf_endpoint_receive(&stream->endpoint, held, stream->held_bytes, &receive->sink, events);
+
+	stream->held_start += used;
+	stream->held_bytes -= used;
+	if (stream->endpoint.phase == WSF_PHASE_DONE)
+		stream->held_bytes = 0;
+	if (stream->held_bytes == 0) {
+		free(stream->held);
+		stream->held = NULL;
+	}
+}
+
 static void decode(struct wsf_stream *stream, struct wsf_receive *receive, struct wsf_events *events)
 {
 	size_t received = receive->moved_bytes, n;
@@ -187,7 +237,7 @@ static void decode(struct wsf_stream *stream, struct wsf_receive *receive, struc
 		n = received < receive->iov[i].iov_len ? received : receive->iov[i].iov_len;
 		received -= n;
 		if (i == receive->count - 1) {
-			wsf_endpoint_receive(&stream->endpoint, receive->scratch, n, &receive->sink, events);
+			decode_scratch(stream, receive, n, events);
 		} else if (stream->endpoint.phase == WSF_PHASE_PAYLOAD) {
 			receive->sink.bytes +=
 			    wsf_endpoint_received(&stream->endpoint, receive->iov[i].iov_base, n, events);
@@ -215,9 +265,20 @@ static void commit(struct wsf_stream *stream, const struct wsf_receive *receive)
 	pthread_mutex_unlock(&stream->lock);
 }
 
+/* TLS may know more than that the connection broke. */
+static void transport_failed_locked(struct wsf_stream *stream, int error)
+{
+	struct wsf_failure failure = { 0 };
+
+	if (error == 0 || !stream->ops->failure(stream->link, &failure))
+		wsf_fail(&failure, ECONNRESET,
+		    error == 0 ? "the connection ended without a Close" : "the connection broke");
+	wsf_stream_fail_locked(stream, failure.error, failure.text);
+}
+
 bool wsf_stream_transport_ended(struct wsf_stream *stream, int error)
 {
-	bool end = true;
+	bool end = true, finish;
 
 	/* A Close that is just leaving has left before this end, if only by a moment: let its sender note that. */
 	pthread_mutex_lock(&stream->transmit_lock);
@@ -233,38 +294,51 @@ bool wsf_stream_transport_ended(struct wsf_stream *stream, int error)
 	if (!stream->opened && error == 0) {
 		wsf_stream_fail_locked(stream, EPROTO, "the peer ended the connection inside the handshake");
 	} else if (!stream->close_received) {
-		wsf_stream_fail_locked(stream, ECONNRESET,
-		    error == 0 ? "the connection ended without a Close" : "the connection broke");
+		transport_failed_locked(stream, error);
 		atomic_store(&stream->cut, true);
 	} else if (error == 0 && !stream->close_flushed && stream->failure.error == 0) {
 		/* The peer's Close came: our side may still be answering, so stop reading only. */
 		stream->paused = true;
 		end = false;
 	}
+	finish = error == 0 && stream->close_flushed && !stream->finished;
 	pthread_mutex_unlock(&stream->lock);
+	if (finish) {
+		/* Both have said goodbye: TLS may, too. */
+		stream->finished = true;
+		stream->ops->finish(stream->link);
+	}
 	pthread_mutex_unlock(&stream->transmit_lock);
 	return end;
 }
 
 int wsf_stream_receive_once(struct wsf_stream *stream, struct wsf_receive *receive)
 {
+	bool held = wsf_stream_holds(stream);
 	struct wsf_events events;
-	ssize_t received;
+	ssize_t received = 1;
 	int rv;
 
 	if ((rv = prepare(stream, receive)) != 0)
 		return rv;
 	lay_out(receive);
-	received = stream->ops->receive(stream->link, receive->iov, receive->count);
+	if (!held)
+		received = stream->ops->receive(stream->link, receive->iov, receive->count);
 	events.answer = NULL;
 	events.opened = events.ping = events.close = false;
 	events.fault = 0;
 	events.http_status = 0;
-	if (received > 0) {
+	if (held) {
+		receive->asked_bytes = 0;
+		decode_held(stream, receive, &events);
+	} else if (received > 0) {
 		receive->moved_bytes = (size_t)received;
 		decode(stream, receive, &events);
 	}
 	commit(stream, receive);
+	/* TLS may have something of its own to send. */
+	if (!held && stream->ops->flush(stream->link) == -EAGAIN)
+		stream->ops->want_write(stream->link);
 	if (received == -EAGAIN)
 		return -EAGAIN;
 	if (received <= 0)
@@ -305,13 +379,15 @@ static bool fault_before_open(struct wsf_stream *stream)
 
 enum wsf_next wsf_stream_readable(struct wsf_stream *stream, uint8_t *scratch, size_t scratch_bytes)
 {
-	size_t moved = 0;
+	size_t moved = 0, turns = 0;
+	uint64_t until;
 	bool paused;
 	int rv = 1;
 
 	if (!helper_receives(stream))
 		return WSF_NEXT_PAUSE;
-	while (rv == 1 && moved < TURN_BYTES) {
+	until = stream->endpoint.bytes_received + TURN_BYTES;
+	while (rv == 1 && moved < TURN_BYTES && stream->endpoint.bytes_received < until && turns++ < TURN_RECEIVES) {
 		struct wsf_receive receive = { .scratch = scratch, .scratch_bytes = scratch_bytes };
 
 		rv = wsf_stream_receive_once(stream, &receive);
@@ -328,6 +404,16 @@ enum wsf_next wsf_stream_readable(struct wsf_stream *stream, uint8_t *scratch, s
 	paused = stream->paused;
 	pthread_mutex_unlock(&stream->lock);
 	return rv == 0 ? WSF_NEXT_END : paused ? WSF_NEXT_PAUSE : WSF_NEXT_GO;
+}
+
+bool wsf_stream_pending(struct wsf_stream *stream)
+{
+	bool may;
+
+	pthread_mutex_lock(&stream->lock);
+	may = stream->receive_owner != WSF_OWNER_READER && !stream->paused && !stream->receive_ended;
+	pthread_mutex_unlock(&stream->lock);
+	return may && (wsf_stream_holds(stream) || stream->ops->pending(stream->link));
 }
 
 bool wsf_stream_hand_over(struct wsf_stream *stream)

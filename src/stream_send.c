@@ -13,6 +13,8 @@
 #define CONTROL_ROOM (2 * WSF_CONTROL_FRAME_MAX)
 /* Once the ring is full, a frame this long, unmasked, is worth waiting until it is empty: it then goes out uncopied. */
 #define DIRECT_MIN 16384
+/* By how much deflating may make a message longer (small windows, data without a pattern). */
+#define DEFLATE_SLACK(size) ((size) / 32 + 64)
 
 void wsf_stream_init_send(struct wsf_stream *stream)
 {
@@ -64,7 +66,8 @@ static void flushed(struct wsf_stream *stream)
 		stream->close_flushed = true;
 		pthread_mutex_unlock(&stream->lock);
 		wsf_stream_settle_locked(stream);
-	} else if (stream->refused) {
+	} else if (stream->refused && !stream->refusal_out) {
+		stream->refusal_out = true;
 		wsf_stream_settle_locked(stream);
 	}
 }
@@ -83,7 +86,7 @@ static int flush(struct wsf_stream *stream)
 {
 	struct iovec span[2];
 	ssize_t sent;
-	int count;
+	int count, rv;
 
 	wsf_assert_locked(&stream->transmit_lock);
 	for (;;) {
@@ -103,13 +106,21 @@ static int flush(struct wsf_stream *stream)
 		wsf_ring_consume(&stream->send_ring, (size_t)sent, 0);
 	}
 	wsf_ring_forget(&stream->send_ring);
+	rv = stream->ops->flush(stream->link);
+	if (rv == -EAGAIN)
+		return -EAGAIN;
+	if (rv < 0) {
+		send_failed(stream);
+		return -EPIPE;
+	}
 	flushed(stream);
 	return 0;
 }
 
 static void ask_helper(struct wsf_stream *stream)
 {
-	if (stream->write_asked || stream->writer_waiting)
+	/* Stalled: whoever receives what is missing asks then. */
+	if (stream->write_asked || stream->writer_waiting || stream->ops->stalled(stream->link))
 		return;
 	stream->write_asked = true;
 	stream->ops->want_write(stream->link);
@@ -155,6 +166,7 @@ void wsf_stream_put_pong_locked(struct wsf_stream *stream, const void *payload, 
 void wsf_stream_put_close_locked(struct wsf_stream *stream, unsigned code, const char *reason)
 {
 	uint8_t frame[WSF_CONTROL_FRAME_MAX];
+	bool end;
 	int size;
 
 	wsf_assert_locked(&stream->transmit_lock);
@@ -172,10 +184,13 @@ void wsf_stream_put_close_locked(struct wsf_stream *stream, unsigned code, const
 	put(stream, frame, (size_t)size, NULL, 0);
 	pthread_mutex_lock(&stream->lock);
 	/* Nobody receives any more behind the peer's Close, so its end of TCP may be there unseen. */
-	stream->fin_early |= stream->close_received && stream->ops->at_end(stream->link);
+	end = stream->close_received && stream->ops->at_end(stream->link);
+	stream->fin_early |= end;
 	stream->close_code_sent = code;
 	strncpy(stream->close_reason_sent, reason != NULL ? reason : "", WSF_REASON_MAX);
 	pthread_mutex_unlock(&stream->lock);
+	if (end && stream->ops->pending(stream->link))
+		stream->ops->want_read(stream->link);
 	wsf_stream_push_locked(stream);
 }
 
@@ -220,28 +235,37 @@ static int wait_room(struct wsf_stream *stream, size_t size, bool empty)
 	}
 }
 
-static int ring_frame(struct wsf_stream *stream, const struct wsf_frame_start *start, const struct wsf_message *message,
-    const uint8_t *data)
+/* What is put into a frame: two pieces, the first of them short. */
+struct payload {
+	struct iovec piece[2];
+	bool deflated;
+};
+
+static size_t payload_bytes(const struct payload *payload)
+{
+	return payload->piece[0].iov_len + payload->piece[1].iov_len;
+}
+
+static int ring_frame(struct wsf_stream *stream, const struct wsf_frame_start *start, const struct payload *payload)
 {
 	const uint8_t *key = start->masked ? start->key : NULL;
 
 	if (reserve(stream) != 0)
 		return -ENOMEM;
 	put(stream, start->header, start->header_bytes, NULL, 0);
-	if (message->prefix_bytes > 0)
-		put(stream, message->prefix, message->prefix_bytes, key, 0);
-	put(stream, data, message->take_bytes, key, message->prefix_bytes);
+	if (payload->piece[0].iov_len > 0)
+		put(stream, payload->piece[0].iov_base, payload->piece[0].iov_len, key, 0);
+	put(stream, payload->piece[1].iov_base, payload->piece[1].iov_len, key, payload->piece[0].iov_len);
 	return 0;
 }
 
 /* Unmasked and nothing waits: out of the caller's memory. What the socket would not take goes into the ring. */
-static int direct_frame(struct wsf_stream *stream, const struct wsf_frame_start *start,
-    const struct wsf_message *message, const uint8_t *data)
+static int direct_frame(struct wsf_stream *stream, const struct wsf_frame_start *start, const struct payload *payload)
 {
 	struct iovec iov[3] = {
 		{ (void *)start->header, start->header_bytes },
-		{ (void *)message->prefix, message->prefix_bytes },
-		{ (void *)data, message->take_bytes },
+		payload->piece[0],
+		payload->piece[1],
 	};
 	ssize_t sent;
 	size_t skip;
@@ -265,24 +289,51 @@ static int direct_frame(struct wsf_stream *stream, const struct wsf_frame_start 
 	return 0;
 }
 
+/* The message's payload, deflated where that is agreed. */
+static int make_payload(struct wsf_stream *stream, const struct wsf_message *message, const uint8_t *data,
+    struct payload *payload)
+{
+	const uint8_t *out;
+	size_t out_bytes;
+	int rv = -EOPNOTSUPP;
+
+	if (wsf_endpoint_deflates(&stream->endpoint))
+		rv = wsf_endpoint_deflate(&stream->endpoint, message, data, &out, &out_bytes);
+	payload->deflated = rv == 0;
+	if (rv == 0) {
+		payload->piece[0] = (struct iovec){ NULL, 0 };
+		payload->piece[1] = (struct iovec){ (void *)(uintptr_t)out, out_bytes };
+	} else if (rv == -EOPNOTSUPP) {
+		payload->piece[0] = (struct iovec){ (void *)(uintptr_t)message->prefix, message->prefix_bytes };
+		payload->piece[1] = (struct iovec){ (void *)(uintptr_t)data, message->take_bytes };
+		rv = 0;
+	}
+	return rv;
+}
+
 static int write_message(struct wsf_stream *stream, const struct wsf_message *message, const uint8_t *data)
 {
-	size_t payload_bytes = message->prefix_bytes + message->take_bytes;
-	size_t frame_bytes = payload_bytes + WSF_FRAME_HEADER_MAX;
-	bool direct = stream->role == WSF_SERVER && payload_bytes >= DIRECT_MIN;
+	size_t plain_bytes = message->prefix_bytes + message->take_bytes;
+	size_t frame_bytes = plain_bytes + WSF_FRAME_HEADER_MAX + DEFLATE_SLACK(plain_bytes);
+	bool direct = stream->role == WSF_SERVER && plain_bytes >= DIRECT_MIN;
 	struct wsf_frame_start start;
+	struct payload payload;
 	int rv;
 
 	if (wsf_ring_used(&stream->send_ring) != 0 && flush(stream) == -EPIPE)
 		return -EPIPE;
+	/* Room first: what is deflated can't be taken back. */
 	if (!has_room(stream, frame_bytes) && (rv = wait_room(stream, frame_bytes, direct)) != 0)
 		return rv;
-	if ((rv = wsf_endpoint_start_frame(&stream->endpoint, payload_bytes, &start)) != 0)
+	if ((rv = make_payload(stream, message, data, &payload)) != 0)
+		return rv;
+	rv = wsf_endpoint_start_frame(&stream->endpoint, payload_bytes(&payload), payload.deflated, &start);
+	if (rv != 0)
 		return rv;
 	if (!start.masked && wsf_ring_used(&stream->send_ring) == 0)
-		rv = direct_frame(stream, &start, message, data);
+		rv = direct_frame(stream, &start, &payload);
 	else
-		rv = ring_frame(stream, &start, message, data);
+		rv = ring_frame(stream, &start, &payload);
 	if (rv == 0)
 		rv = flush(stream) == -EPIPE ? -EPIPE : 0;
 	return rv;
@@ -332,7 +383,7 @@ ssize_t wsf_stream_write(struct wsf_stream *stream, const void *buffer, size_t s
 	pthread_mutex_lock(&stream->transmit_lock);
 	stream->write_until_ns = until_ns;
 	rv = write_all(stream, buffer, size);
-	if (rv == 0 && wsf_ring_used(&stream->send_ring) != 0)
+	if (rv == 0 && (wsf_ring_used(&stream->send_ring) != 0 || stream->ops->flush(stream->link) == -EAGAIN))
 		ask_helper(stream);
 	else if (rv != 0)
 		wsf_stream_write_failed_locked(stream, -rv);

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: 0BSD */
 /* What a stream tells of itself: its status and the peer's headers. */
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "stream_private.h"
 
@@ -12,6 +15,43 @@ struct wsf_joined {
 	char *value;
 	char name[];
 };
+
+static void format_address(const struct sockaddr_storage *address, char *out, size_t out_bytes)
+{
+	char text[INET6_ADDRSTRLEN] = "";
+
+	if (address->ss_family == AF_INET) {
+		const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)address;
+
+		inet_ntop(AF_INET, &in->sin_addr, text, sizeof text);
+		snprintf(out, out_bytes, "%s:%u", text, (unsigned)ntohs(in->sin_port));
+	} else if (address->ss_family == AF_INET6) {
+		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)address;
+
+		inet_ntop(AF_INET6, &in6->sin6_addr, text, sizeof text);
+		snprintf(out, out_bytes, "[%s]:%u", text, (unsigned)ntohs(in6->sin6_port));
+	}
+}
+
+void wsf_stream_find_addresses(struct wsf_stream *stream, int fd, const char *local_path)
+{
+	struct sockaddr_storage address = { 0 };
+	socklen_t size = sizeof address;
+
+	if (local_path != NULL) {
+		/* A client's end has no name of its own. */
+		snprintf(stream->local_address, sizeof stream->local_address, "unix:%s",
+		    stream->role == WSF_SERVER ? local_path : "");
+		snprintf(stream->peer_address, sizeof stream->peer_address, "unix:%s",
+		    stream->role == WSF_CLIENT ? local_path : "");
+		return;
+	}
+	if (getsockname(fd, (struct sockaddr *)&address, &size) == 0)
+		format_address(&address, stream->local_address, sizeof stream->local_address);
+	size = sizeof address;
+	if (getpeername(fd, (struct sockaddr *)&address, &size) == 0)
+		format_address(&address, stream->peer_address, sizeof stream->peer_address);
+}
 
 static enum ws_state state_locked(const struct wsf_stream *stream)
 {
@@ -43,6 +83,9 @@ static void fill_status_locked(const struct wsf_stream *stream, struct ws_status
 	status->messages_sent = stream->messages_sent;
 }
 
+_Static_assert(sizeof(((struct wsf_endpoint *)0)->extensions) <= sizeof(((struct ws_status *)0)->extensions),
+    "what is agreed fits");
+
 int wsf_stream_status(struct wsf_stream *stream, struct ws_status *status)
 {
 	struct ws_status full = WS_STATUS_INIT;
@@ -54,6 +97,9 @@ int wsf_stream_status(struct wsf_stream *stream, struct ws_status *status)
 	fill_status_locked(stream, &full);
 	pthread_mutex_unlock(&stream->lock);
 	memcpy(full.subprotocol, stream->endpoint.subprotocol, sizeof full.subprotocol);
+	memcpy(full.extensions, stream->endpoint.extensions, sizeof stream->endpoint.extensions);
+	full.compressed = stream->endpoint.extensions[0] != '\0';
+	stream->ops->status(stream->link, &full);
 	full.size = size;
 	memcpy(status, &full, size);
 	return 0;
@@ -64,6 +110,7 @@ static struct wsf_joined *join(const struct wsf_http *http, const char *name)
 {
 	size_t size = strlen(name) + 1;
 	struct wsf_joined *joined = malloc(sizeof *joined + size);
+	const char *value;
 	FILE *out;
 
 	if (joined == NULL)
@@ -71,9 +118,8 @@ static struct wsf_joined *join(const struct wsf_http *http, const char *name)
 	memcpy(joined->name, name, size);
 	joined->value = NULL;
 	out = open_memstream(&joined->value, &size);
-	for (size_t i = 0, n = 0; out != NULL && i < http->field_count; i++)
-		if (strcasecmp(http->fields[i].name, name) == 0)
-			fputs(n++ > 0 ? ", " : "", out), fputs(http->fields[i].value, out);
+	for (size_t n = 0; out != NULL && (value = wsf_http_field_at(http, name, n)) != NULL; n++)
+		fputs(n > 0 ? ", " : "", out), fputs(value, out);
 	if (out == NULL || fclose(out) != 0) {
 		free(joined->value);
 		free(joined);

@@ -485,7 +485,8 @@ static void append(uint8_t **data, size_t *size, size_t *capacity, const struct 
 	(*data)[*size] = '\0';
 }
 
-unsigned peer_read_until_close(int fd, uint8_t **data, size_t *size)
+unsigned peer_collect_until_close(bool (*read)(void *from, struct peer_frame *frame), void *from, uint8_t **data,
+    size_t *size)
 {
 	size_t capacity = 0;
 	struct peer_frame frame;
@@ -495,7 +496,7 @@ unsigned peer_read_until_close(int fd, uint8_t **data, size_t *size)
 		*data = NULL;
 		*size = 0;
 	}
-	while (code == 0 && peer_read_frame(fd, &frame)) {
+	while (code == 0 && read(from, &frame)) {
 		if (frame.byte0 == PEER_CLOSE)
 			code = peer_close_code(&frame);
 		else if (data != NULL && (frame.byte0 & 0x08) == 0)
@@ -503,6 +504,16 @@ unsigned peer_read_until_close(int fd, uint8_t **data, size_t *size)
 		peer_frame_clear(&frame);
 	}
 	return code;
+}
+
+static bool read_from_socket(void *fd, struct peer_frame *frame)
+{
+	return peer_read_frame(*(int *)fd, frame);
+}
+
+unsigned peer_read_until_close(int fd, uint8_t **data, size_t *size)
+{
+	return peer_collect_until_close(read_from_socket, &fd, data, size);
 }
 
 /* --- threads and leaks --- */

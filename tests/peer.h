@@ -69,6 +69,9 @@ unsigned peer_close_code(const struct peer_frame *frame);	/* of a Close; 1005 = 
 /* Read frames until a Close and return its code (1005 = none), 0 when TCP ended first; data frames are appended to
  * *data if not NULL (malloc'd, a NUL behind its *size bytes, NULL when there were none). */
 unsigned peer_read_until_close(int fd, uint8_t **data, size_t *size);
+/* The same with frames that read gets from elsewhere. */
+unsigned peer_collect_until_close(bool (*read)(void *from, struct peer_frame *frame), void *from, uint8_t **data,
+    size_t *size);
 
 /* --- threads and leaks --- */
 void peer_thread(pthread_t *thread, void *(*body)(void *), void *argument);

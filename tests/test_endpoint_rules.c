@@ -317,7 +317,7 @@ static void feed_spans(struct end *end, const uint8_t *bytes, size_t size, size_
 		.span = { { exact(NULL, first), first }, { exact(NULL, size - first), size - first } },
 	};
 
-	wsf_endpoint_receive(&end->endpoint, in, size, &sink, &end->events);
+	ck_assert_uint_eq(wsf_endpoint_receive(&end->endpoint, in, size, &sink, &end->events), size);
 	free(in);
 	ck_assert_uint_le(sink.bytes, size);
 	keep(end, sink.span[0].iov_base, sink.bytes < first ? sink.bytes : first);
@@ -336,7 +336,7 @@ static void feed_discarding(struct end *end, const uint8_t *bytes, size_t size)
 {
 	struct wsf_sink sink = { .discard = true };
 
-	wsf_endpoint_receive(&end->endpoint, bytes, size, &sink, &end->events);
+	ck_assert_uint_eq(wsf_endpoint_receive(&end->endpoint, bytes, size, &sink, &end->events), size);
 	ck_assert_uint_eq(sink.bytes, 0);
 }
 

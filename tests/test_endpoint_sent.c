@@ -47,7 +47,7 @@ START_TEST(a_frame_starts_as_its_role_and_type_demand)
 		config.text_frames = text;
 		wsf_endpoint_init(&endpoint, &config);
 		memset(&start, 0xa5, sizeof(start));
-		ck_assert_int_eq(wsf_endpoint_start_frame(&endpoint, starts[_i].payload_bytes, &start), 0);
+		ck_assert_int_eq(wsf_endpoint_start_frame(&endpoint, starts[_i].payload_bytes, false, &start), 0);
 		memcpy(expected + 1, starts[_i].rest, size - 1);
 		ck_assert_int_eq(start.masked, masked);
 		if (masked) {
@@ -71,7 +71,7 @@ START_TEST(each_frame_has_a_key_of_its_own)
 	wsf_endpoint_init(&endpoint, &client_config);
 	for (size_t i = 0; i < COUNT(keys); i++) {
 		if (i % 2 == 0) {
-			ck_assert_int_eq(wsf_endpoint_start_frame(&endpoint, 1, &start), 0);
+			ck_assert_int_eq(wsf_endpoint_start_frame(&endpoint, 1, false, &start), 0);
 			memcpy(keys[i], start.key, 4);
 		} else {
 			ck_assert_int_eq(wsf_endpoint_control_frame(&endpoint, WSF_PING, NULL, 0, out), 6);

@@ -693,10 +693,9 @@ START_TEST(an_answer_is_judged_by_rfc_6455)
 		{UPGRADED "Sec-WebSocket-Accept: " ACCEPT_VALUE "x\r\n\r\n", NULL, -EPROTO, NULL,
 		    "Accept is wrong"},
 		{UPGRADED "Sec-WebSocket-Accept:\r\n\r\n", NULL, -EPROTO, NULL, "Accept is wrong"},
-		/* extensions and subprotocols */
-		{ACCEPTED "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n", NULL, -EPROTO,
-		    NULL, "extension"},
-		{ACCEPTED "Sec-WebSocket-Extensions:\r\n\r\n", NULL, -EPROTO, NULL, "extension"},
+		/* extensions are judged elsewhere */
+		{ACCEPTED "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n", NULL, 0, NULL, ""},
+		/* subprotocols */
 		{ACCEPTED "Sec-WebSocket-Protocol: chat\r\n\r\n", NULL, -EPROTO, NULL,
 		    "not offered"},
 		{ACCEPTED "Sec-WebSocket-Protocol: chat\r\n\r\n", none, -EPROTO, NULL,
@@ -711,15 +710,22 @@ START_TEST(an_answer_is_judged_by_rfc_6455)
 		{ACCEPTED "Sec-WebSocket-Protocol: chat\r\nSec-WebSocket-Protocol: chat\r\n\r\n", offered,
 		    -EPROTO, NULL, "more than one subprotocol"},
 		/* other statuses, whatever the fields */
-		{"HTTP/1.1 401 Unauthorized\r\n\r\n", NULL, -EACCES, NULL, "HTTP 401 Unauthorized"},
-		{"HTTP/1.1 403 Forbidden\r\n\r\n", NULL, -EACCES, NULL, "HTTP 403 Forbidden"},
-		{"HTTP/1.1 407 x\r\n\r\n", NULL, -EACCES, NULL, "HTTP 407 x"},
-		{"HTTP/1.1 200 OK\r\n" UPGRADE CONNECTION ACCEPT END, NULL, -ECONNABORTED, NULL, "HTTP 200 OK"},
-		{"HTTP/1.0 301 Moved\r\nLocation: /\r\n\r\n", NULL, -ECONNABORTED, NULL, "HTTP 301 Moved"},
-		{"HTTP/1.1 404 Not Found\r\n\r\n", NULL, -ECONNABORTED, NULL, "HTTP 404 Not Found"},
-		{"HTTP/1.1 500\r\n\r\n", NULL, -ECONNABORTED, NULL, "HTTP 500"},
-		{"HTTP/1.1 100 Continue\r\n\r\n", NULL, -ECONNABORTED, NULL, "HTTP 100"},
-		{"HTTP/1.1 503 a\tb\xe9\r\n\r\n", NULL, -ECONNABORTED, NULL, "HTTP 503 a?b?"},
+		{"HTTP/1.1 401 Unauthorized\r\n\r\n", NULL, -EACCES, NULL, "answered 401 Unauthorized"},
+		{"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"staff\"\r\n\r\n", NULL, -EACCES, NULL,
+		    "answered 401 Unauthorized (realm \"staff\")"},
+		{"HTTP/1.1 401\r\nWWW-Authenticate: Basic realm=\"a\tb\xe9\"\r\n\r\n", NULL, -EACCES, NULL,
+		    "answered 401 (realm \"a?b?\")"},
+		{"HTTP/1.1 403 Forbidden\r\n\r\n", NULL, -EACCES, NULL, "answered 403 Forbidden"},
+		{"HTTP/1.1 407 x\r\nProxy-Authenticate: Basic realm=out\r\n\r\n", NULL, -EACCES, NULL,
+		    "answered 407 x (realm \"out\")"},
+		{"HTTP/1.1 200 OK\r\n" UPGRADE CONNECTION ACCEPT END, NULL, -ECONNABORTED, NULL, "answered 200 OK"},
+		{"HTTP/1.0 301 Moved\r\nLocation: /\r\n\r\n", NULL, -ECONNABORTED, NULL,
+		    "answered 301 Moved, a redirect"},
+		{"HTTP/1.1 399\r\n\r\n", NULL, -ECONNABORTED, NULL, "answered 399, a redirect"},
+		{"HTTP/1.1 404 Not Found\r\n\r\n", NULL, -ECONNABORTED, NULL, "answered 404 Not Found"},
+		{"HTTP/1.1 500\r\n\r\n", NULL, -ECONNABORTED, NULL, "answered 500"},
+		{"HTTP/1.1 100 Continue\r\n\r\n", NULL, -ECONNABORTED, NULL, "answered 100"},
+		{"HTTP/1.1 503 a\tb\xe9\r\n\r\n", NULL, -ECONNABORTED, NULL, "answered 503 a?b?"},
 	};
 
 	for (size_t i = 0; i < COUNT(cases); i++) {
@@ -748,6 +754,22 @@ START_TEST(a_long_phrase_is_cut_to_the_reason)
 	ck_assert_int_eq(wsf_http_check_answer(&http, "", NULL, &subprotocol, reason, sizeof(reason)), -ECONNABORTED);
 	ck_assert_uint_eq(strlen(reason), sizeof(reason) - 1);
 	ck_assert_int_eq(wsf_http_check_answer(&http, "", NULL, &subprotocol, NULL, 0), -ECONNABORTED);
+	wsf_http_clear(&http);
+	free(text);
+}
+END_TEST
+
+START_TEST(a_long_phrase_leaves_room_for_the_realm)
+{
+	char reason[160], *text = format("HTTP/1.1 401 %0300d\r\nWWW-Authenticate: Basic realm=\"%080d\"\r\n\r\n",
+	    0, 0);
+	const char *subprotocol;
+	struct wsf_http http;
+
+	parse_good(&http, WSF_HTTP_RESPONSE, text);
+	ck_assert_int_eq(wsf_http_check_answer(&http, "", NULL, &subprotocol, reason, sizeof(reason)), -EACCES);
+	ck_assert_ptr_nonnull(strstr(reason, "000 (realm \"000"));
+	ck_assert_str_eq(reason + strlen(reason) - 4, "00\")");
 	wsf_http_clear(&http);
 	free(text);
 }
@@ -1012,9 +1034,10 @@ START_TEST(an_upgrade_request_has_every_field_it_needs_and_no_other)
 	static const char *const subprotocols[] = {"chat", "superchat", NULL}, *const none[] = {NULL};
 	static const char *const headers[] = {"Authorization: Basic x", "X:y", NULL};
 	static const char key[] = "dGhlIHNhbXBsZSBub25jZQ==";
-	const struct wsf_http_upgrade full = {"h:81", "/a?b", key, "http://o", "wsfile/1", subprotocols, headers};
-	const struct wsf_http_upgrade bare = {"example.org", "/chat", key, NULL, NULL, NULL, NULL};
-	const struct wsf_http_upgrade empty = {"example.org", "/chat", key, "", "", none, none};
+	const struct wsf_http_upgrade full = {"h:81", "/a?b", key, "http://o", "wsfile/1", subprotocols, NULL, NULL,
+	    headers};
+	const struct wsf_http_upgrade bare = {"example.org", "/chat", key, NULL, NULL, NULL, NULL, NULL, NULL};
+	const struct wsf_http_upgrade empty = {"example.org", "/chat", key, "", "", none, NULL, "", none};
 	size_t size;
 	char *text = wsf_http_format_upgrade(&full, &size);
 
@@ -1031,7 +1054,7 @@ END_TEST
 START_TEST(a_long_target_is_sent_whole)
 {
 	char *target = format("/%0100000d", 0);
-	const struct wsf_http_upgrade upgrade = {"h", target, "k", NULL, NULL, NULL, NULL};
+	const struct wsf_http_upgrade upgrade = {"h", target, "k", NULL, NULL, NULL, NULL, NULL, NULL};
 	size_t size;
 	char *text = wsf_http_format_upgrade(&upgrade, &size);
 
@@ -1049,7 +1072,7 @@ START_TEST(our_own_request_and_answer_satisfy_each_other)
 	static const char *const offered[] = {"a", "b", NULL}, *const served[] = {"b", NULL};
 	static const char *const any_header[] = {"X-Server: 1", NULL};
 	const struct wsf_http_upgrade upgrade = {"[::1]:8080", "/p", "dGhlIHNhbXBsZSBub25jZQ==", "http://[::1]:8080",
-	    "u", offered, NULL};
+	    "u", offered, "Basic YTpi", "x; y=1", NULL};
 	const struct wsf_http_rules rules = {"/p", NULL, served};
 	const char *chosen;
 	char reason[200], *text;
@@ -1058,16 +1081,23 @@ START_TEST(our_own_request_and_answer_satisfy_each_other)
 
 	text = wsf_http_format_upgrade(&upgrade, &size);
 	assert_status(text, &rules, 101, "b");
+	parse_good(&http, WSF_HTTP_REQUEST, text);
+	ck_assert_str_eq(wsf_http_field(&http, "Authorization"), "Basic YTpi");
+	ck_assert_str_eq(wsf_http_field(&http, "Sec-WebSocket-Extensions"), "x; y=1");
+	wsf_http_clear(&http);
 	free(text);
-	text = wsf_http_format_accept(ACCEPT_VALUE, "b", any_header, &size);
+	text = wsf_http_format_accept(ACCEPT_VALUE, "b", "x; y", any_header, &size);
 	parse_good(&http, WSF_HTTP_RESPONSE, text);
 	ck_assert_int_eq(wsf_http_check_answer(&http, ACCEPT_VALUE, offered, &chosen, reason, sizeof(reason)), 0);
 	ck_assert_str_eq(chosen, "b");
 	ck_assert_str_eq(wsf_http_field(&http, "x-server"), "1");
+	ck_assert_str_eq(wsf_http_field(&http, "Sec-WebSocket-Extensions"), "x; y");
 	wsf_http_clear(&http);
 	free(text);
-	text = wsf_http_format_accept(ACCEPT_VALUE, NULL, NULL, &size);
-	assert_text(text, size, WSF_HTTP_RESPONSE, SWITCHING UPGRADE CONNECTION ACCEPT END);
+	for (int i = 0; i < 2; i++) {
+		text = wsf_http_format_accept(ACCEPT_VALUE, NULL, i == 0 ? NULL : "", NULL, &size);
+		assert_text(text, size, WSF_HTTP_RESPONSE, SWITCHING UPGRADE CONNECTION ACCEPT END);
+	}
 }
 END_TEST
 
@@ -1125,6 +1155,7 @@ static Suite *http_suite(void)
 	tcase_add_test(judge, fields_of_the_handshake_are_reserved);
 	tcase_add_test(judge, an_answer_is_judged_by_rfc_6455);
 	tcase_add_test(judge, a_long_phrase_is_cut_to_the_reason);
+	tcase_add_test(judge, a_long_phrase_leaves_room_for_the_realm);
 	tcase_add_test(judge, a_request_is_judged_by_rfc_6455);
 	tcase_add_test(judge, only_the_path_of_the_rules_is_served);
 	tcase_add_test(judge, the_default_origin_is_that_of_the_host_header);

@@ -3,25 +3,27 @@
 """The manual is the contract: lint the pages, compare them with the header, compile and run every example.
 
 An example is a .Bd -literal block (in README.md a ```c block) that contains "int main(". Exit status: 0 = all passed,
-1 = something failed, 77 = all that could be checked passed, but mandoc is missing.
+1 = something failed, 77 = all that could be checked passed, but mandoc or the command openssl is missing.
 """
 import argparse
 import errno
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 
-PAGES = ["ws_fopen.3", "ws_listen.3", "ws_options.3", "ws_shutdown.3", "wspipe.1"]
-SECTIONS = ["NAME", "SYNOPSIS", "DESCRIPTION", "SEE ALSO"]
+PAGES = ["ws_fopen.3", "ws_listen.3", "ws_options.3", "ws_shutdown.3", "ws_tls.7", "wspipe.1"]
+SECTIONS = ["NAME", "DESCRIPTION", "EXAMPLES", "SEE ALSO", "STANDARDS", "CAVEATS"]
 # What each example is called here: the word behind "usage:" in its text.
 CLIENTS = {"ask", "filter", "talk", "report", "offer"}
 SERVERS = {"capitals"}
-README_EXAMPLES = {"hello", "echo"}
-EXAMPLES = CLIENTS | SERVERS | README_EXAMPLES
+TLS_EXAMPLES = {"vault", "peek"}
+README_EXAMPLES = {"hello", "echo", "push"}
+EXAMPLES = CLIENTS | SERVERS | TLS_EXAMPLES | README_EXAMPLES
 GIVE_UP_SECONDS = 60
 
 failures = []
@@ -94,11 +96,26 @@ def lint(man):
 def structure_of_pages(pages):
     for name, page in pages.items():
         have = re.findall(r"^\.Sh (.*)$", page, re.M)
-        for section in SECTIONS:
+        for section in SECTIONS + ([] if name.endswith(".7") else ["SYNOPSIS"]):
             check(section in have, "%s has no section %s" % (name, section))
         if name.endswith(".3") and name != "ws_options.3":
-            for section in ("RETURN VALUES", "ERRORS", "EXAMPLES", "STANDARDS", "CAVEATS"):
+            for section in ("RETURN VALUES", "ERRORS"):
                 check(section in have, "%s has no section %s" % (name, section))
+
+
+def references_lead_somewhere(header, pages):
+    """Each .Xr to a page of ours, and each in SEE ALSO once, by section and name."""
+    ours = {}
+    for name, page in pages.items():
+        for word in names_of(page):
+            ours[word] = name.rpartition(".")[2]
+    for name, page in pages.items():
+        for word, section in re.findall(r"^\.(?:It )?Xr (ws\w*) (\d)", page, re.M):
+            check(ours.get(word) == section, "%s refers to %s(%s), which is not there" % (name, word, section))
+        see_also = re.search(r"^\.Sh SEE ALSO\n(.*?)(?:^\.Sh |\Z)", page, re.M | re.S).group(1)
+        listed = [(section, word) for word, section in re.findall(r"^\.Xr (\S+) (\d)", see_also, re.M)]
+        check(listed == sorted(set(listed)), "%s: SEE ALSO is not in order: %s" % (name, listed))
+    check("ws_tls(7)" in header and ours.get("ws_tls") == "7", "the header and the pages disagree on ws_tls(7)")
 
 
 # --- the pages against the header ---
@@ -117,7 +134,8 @@ def functions_are_documented(header, pages):
             check(re.search(r"^\.Fn %s " % function, pages[where[0]], re.M), "%s has no prototype in %s"
                   % (function, where[0]))
     for function in documented:
-        check(function in declared or function in ("ws_options", "wspipe"), "%s is documented, not declared" % function)
+        check(function in declared or function in ("ws_options", "ws_tls", "wspipe"),
+              "%s is documented, not declared" % function)
 
 
 def prototypes_agree(header, pages):
@@ -129,8 +147,10 @@ def prototypes_agree(header, pages):
         name = re.search(r"(\w+)\(", text).group(1)
         declared[name] = squeeze(text)
     for name, page in pages.items():
-        synopsis = re.search(r"^\.Sh SYNOPSIS\n(.*?)^\.Sh ", page, re.M | re.S).group(1)
-        for kind, function, rest in re.findall(r"^\.Ft (.*)\n\.Fn (\w+) (.*)$", synopsis, re.M):
+        synopsis = re.search(r"^\.Sh SYNOPSIS\n(.*?)^\.Sh ", page, re.M | re.S)
+        if synopsis is None:
+            continue
+        for kind, function, rest in re.findall(r"^\.Ft (.*)\n\.Fn (\w+) (.*)$", synopsis.group(1), re.M):
             parameters = [a or b for a, b in re.findall(r'"([^"]*)"|(\S+)', rest)]
             shown = squeeze("%s %s(%s)" % (kind.strip('"'), function, ", ".join(parameters)))
             check(shown == declared.get(function), "%s: the page has %r, the header %r"
@@ -164,7 +184,7 @@ def options_are_documented(header, page):
                  % (len(fields), len(values))):
         return
     items = {}
-    for text in re.split(r"^\.It ", page, flags=re.M)[1:]:
+    for text in re.split(r"^\.It Va ", page, flags=re.M)[1:]:
         head, _, body = text.partition("\n")
         items[re.search(r"(\w+)$", head).group(1)] = body
     for field, value in zip(fields, values):
@@ -231,11 +251,11 @@ def build_examples(examples, args, directory):
 class Server:
     """An example server on a port of the system's choice; its URL is what it prints."""
 
-    def __init__(self, program):
-        self.process = subprocess.Popen([program, "ws://127.0.0.1:0/"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                        text=True)
+    def __init__(self, program, scheme="ws", arguments=()):
+        self.process = subprocess.Popen([program, scheme + "://127.0.0.1:0/", *arguments], stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE, text=True)
         line = self.line_of(self.process.stdout)
-        match = re.fullmatch(r"listening on (ws://127\.0\.0\.1:[1-9][0-9]*/)\n", line)
+        match = re.fullmatch(r"listening on (%s://127\.0\.0\.1:[1-9][0-9]*/)\n" % scheme, line)
         check(match, "%s printed %r" % (os.path.basename(program), line))
         self.url = match.group(1) if match else None
 
@@ -320,10 +340,123 @@ def clients_report_errors(programs, url):
         done = run_client(programs[name], [])
         check(done.returncode == 2 and done.stderr.startswith("usage: " + name),
               "%s without arguments: %r" % (name, done))
-        for bad in ("http://127.0.0.1/", "ws://127.0.0.1:65536/", "wss://127.0.0.1/", url):
+        for bad in ("http://127.0.0.1/", "ws://127.0.0.1:65536/", "ws+unix:///nowhere/socket", url,
+                    url.replace("//", "//wanda:sesame@")):
             done = run_client(programs[name], [bad])
-            check(done.returncode == 1 and re.fullmatch(r"%s: .+\n" % re.escape(bad), done.stderr),
+            check(done.returncode == 1 and re.fullmatch(r".+\n", done.stderr) and bad not in done.stderr and
+                  "sesame" not in done.stderr,
                   "%s %s: status %d, standard error %r" % (name, bad, done.returncode, done.stderr))
+
+
+def make_certificates(source, directory):
+    """Returns whether it could be done."""
+    if shutil.which("openssl") is None:
+        print("SKIP: the command openssl is missing: the examples of ws_tls.7 were not run", flush=True)
+        return False
+    script = os.path.join(source, "tests", "make_certificates.sh")
+    done = subprocess.run(["sh", script, directory], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          check=False)
+    return check(done.returncode == 0, "make_certificates.sh: %s" % done.stdout)
+
+
+def shell_block(page, word):
+    """The indented block of a page that contains word, as a shell takes it."""
+    found = [undo_mdoc(block) for block in re.findall(r"^\.Bd -literal -offset indent\n(.*?)^\.Ed", page, re.M | re.S)
+             if word in block]
+    check(len(found) == 1, "%d blocks with %s" % (len(found), word))
+    return found[0]
+
+
+def run_shell(command, directory):
+    done = subprocess.run(["sh", "-c", command], cwd=directory, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, timeout=GIVE_UP_SECONDS, check=False)
+    check(done.returncode == 0, "status %d, %s: %s" % (done.returncode, command, done.stderr))
+    return done.stdout
+
+
+def refused(programs, arguments, pattern):
+    """peek fails with one line."""
+    done = run_client(programs["peek"], arguments)
+    check(done.returncode == 1 and done.stdout == "" and
+          re.fullmatch(pattern + "\n", done.stderr),
+          "peek %s: status %d, standard error %r, not %r" % (arguments[1:], done.returncode, done.stderr, pattern))
+
+
+def peeks(programs, arguments, subject):
+    """Two connections, of which the second goes on from the first's session."""
+    done = run_client(programs["peek"], arguments)
+    line = r"TLSv1\.3, TLS_[A-Z0-9_]+, CN ?= ?%s, %s\n"
+    check(done.returncode == 0 and done.stderr == "" and
+          re.fullmatch(line % (subject, "new") + line % (subject, "resumed"), done.stdout),
+          "peek %s: status %d, standard error %r, standard output %r"
+          % (arguments[1:], done.returncode, done.stderr, done.stdout))
+
+
+def tls_is_as_the_page_says(programs, page, directory):
+    """The examples and the commands of ws_tls.7: trust, pins, what refuses, reload."""
+    def file(name):
+        return os.path.join(directory, name)
+    command = shell_block(page, "-pubkey")
+    def pin_of(name):
+        return run_shell(command.replace("cert.pem", name), directory).strip()
+    good, other = pin_of("server.pem"), pin_of("other.pem")
+    check(re.fullmatch(r"[A-Za-z0-9+/]{43}=", good) and good != other, "the page's command prints %r" % good)
+    shutil.copy(file("server.pem"), file("served.pem"))
+    shutil.copy(file("server.key"), file("served.key"))
+    server = Server(programs["vault"], "wss", [file("served.pem"), file("served.key")])
+    if server.url is not None:
+        peeks(programs, [server.url, file("ca.pem")], "server")
+        peeks(programs, [server.url, file("ca.pem"), good], "server")
+        expect(programs, "push", [server.url, file("ca.pem")], "", "hello\n")
+        refused(programs, [server.url, file("ca.pem"), other],
+                r'the certificate for "127\.0\.0\.1" is refused: its key is not pinned '
+                r'\(sha256//%s, subject "CN=server"\)' % re.escape(good))
+        refused(programs, [server.url, file("ca2.pem")],
+                r'the certificate for "127\.0\.0\.1" is refused: (self-signed certificate in certificate chain|'
+                r"unable to get local issuer certificate) \(subject .*\)")
+        refused(programs, [server.url, file("missing.pem")], r".*missing\.pem.*" + os.strerror(errno.ENOENT))
+        refused(programs, [server.url, file("empty.pem")],
+                r'ca_file ".*empty\.pem" has no certificate in it \(PEM is expected\)')
+        served_anew(programs, server, file)
+        refused(programs, [server.url, file("ca.pem")],
+                r'the certificate for "127\.0\.0\.1" is refused: IP address mismatch \(subject .*other.*\)')
+    server.stop()
+    self_signed(programs, page, directory)
+    demands_certificates(programs, file)
+
+
+def served_anew(programs, server, file):
+    """SIGHUP: a bad file changes nothing, a good one is served from then on."""
+    shutil.copy(file("garbage.pem"), file("served.pem"))
+    server.process.send_signal(signal.SIGHUP)
+    line = server.line_of(server.process.stderr)
+    check(re.fullmatch(r"reload: .*served\.pem.*\n", line), "vault with a bad file: %r" % line)
+    peeks(programs, [server.url, file("ca.pem")], "server")
+    shutil.copy(file("other.pem"), file("served.pem"))
+    shutil.copy(file("other.key"), file("served.key"))
+    server.process.send_signal(signal.SIGHUP)
+    line = server.line_of(server.process.stderr)
+    check(line == "reloaded\n", "vault with a good file: %r" % line)
+
+
+def self_signed(programs, page, directory):
+    """The certificate that the page tells to make is good for what it says."""
+    run_shell(shell_block(page, "openssl req"), directory)
+    certificate = os.path.join(directory, "cert.pem")
+    server = Server(programs["vault"], "wss", [certificate, os.path.join(directory, "key.pem")])
+    if server.url is not None:
+        peeks(programs, [server.url, certificate], "localhost")
+        peeks(programs, [server.url.replace("127.0.0.1", "localhost"), certificate], "localhost")
+    server.stop()
+
+
+def demands_certificates(programs, file):
+    """vault with a CA-FILE lets no stranger in."""
+    server = Server(programs["vault"], "wss", [file("server.pem"), file("server.key"), file("ca.pem")])
+    if server.url is not None:
+        refused(programs, [server.url, file("ca.pem")], r"the other end wants a certificate of ours: .*")
+    said = server.stop()
+    check(said == "", "vault wrote to standard error: %r" % said)
 
 
 def run_examples(programs):
@@ -346,6 +479,17 @@ def run_examples(programs):
     check(said == "", "echo wrote to standard error: %r" % said)
 
 
+def run_tls_examples(programs, page, source):
+    """Returns whether it could be done."""
+    if not set(programs) >= EXAMPLES:
+        return True  # a failure already
+    with tempfile.TemporaryDirectory(prefix="wsfile-manual-") as directory:
+        if not make_certificates(source, directory):
+            return False
+        tls_is_as_the_page_says(programs, page, directory)
+    return True
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--source", required=True, help="the project's top directory")
@@ -353,6 +497,8 @@ def main():
     parser.add_argument("--sanitize", default="none", help="how the library was built")
     parser.add_argument("cc", nargs="*", default=["cc"], help="the C compiler and its first arguments, behind --")
     args = parser.parse_args()
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        del os.environ[name]  # no example goes through one
     args.include = os.path.join(args.source, "include")
     def text_of(*parts):
         with open(os.path.join(args.source, *parts), encoding="utf-8") as file:
@@ -363,16 +509,20 @@ def main():
              if check(os.path.exists(os.path.join(man, page)), "man/%s is missing" % page)}
     linted = lint(man)
     structure_of_pages(pages)
+    references_lead_somewhere(header, pages)
     functions_are_documented(header, pages)
     prototypes_agree(header, pages)
     options_are_documented(header, pages["ws_options.3"])
     status_is_documented(header, pages["ws_shutdown.3"])
     examples = collect_examples(pages, readme)
+    complete = linted
     if args.library is not None:
         with tempfile.TemporaryDirectory(prefix="wsfile-manual-") as directory:
-            run_examples(build_examples(examples, args, directory))
+            programs = build_examples(examples, args, directory)
+            run_examples(programs)
+            complete &= run_tls_examples(programs, pages["ws_tls.7"], args.source)
     print("%d examples, %d failures" % (len(examples), len(failures)))
-    return 1 if failures else 0 if linted else 77
+    return 1 if failures else 0 if complete else 77
 
 
 if __name__ == "__main__":

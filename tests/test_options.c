@@ -3,15 +3,18 @@
 #include <limits.h>
 #include <pthread.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <check.h>
 
 #include "options.h"
+#include "secrets.h"
 
 #define COUNT(table) (sizeof(table) / sizeof(*(table)))
 #define GIB ((size_t)1 << 30)
+#define PIN "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="	/* of nothing at all */
 
 /* Check that the options are accepted, or refused with a text that names the field. */
 static void check_accepted(const struct ws_options *in)
@@ -63,6 +66,28 @@ static void check_defaults(const struct ws_options *values)
 	ck_assert_ptr_null(values->path);
 	ck_assert_int_eq(values->backlog, 128);
 	ck_assert(!values->reuse_port);
+	ck_assert_ptr_null(values->ca_file);
+	ck_assert_ptr_null(values->ca_dir);
+	ck_assert_ptr_null(values->cert_file);
+	ck_assert_ptr_null(values->key_file);
+	ck_assert_ptr_null(values->key_password);
+	ck_assert_ptr_null(values->certificates);
+	ck_assert_ptr_null(values->server_name);
+	ck_assert_ptr_null(values->pin_sha256);
+	ck_assert_int_eq(values->verify, WS_VERIFY_ON);
+	ck_assert_int_eq(values->min_tls, WS_TLS_1_2);
+	ck_assert_ptr_null(values->userinfo);
+	ck_assert_ptr_null(values->bearer);
+	ck_assert_ptr_null(values->proxy);
+	ck_assert_int_eq(values->max_redirects, 0);
+	ck_assert_int_eq(values->socket_mode, 0600);
+	ck_assert_int_eq(values->compression, WS_COMPRESSION_OFF);
+	ck_assert_int_eq(values->compression_level, 6);
+	ck_assert_int_eq(values->send_window_bits, 15);
+	ck_assert_int_eq(values->recv_window_bits, 15);
+	ck_assert(!values->send_no_context_takeover);
+	ck_assert(!values->recv_no_context_takeover);
+	ck_assert_uint_eq(values->max_inflate_ratio, 200);
 }
 
 START_TEST(no_options_are_the_defaults)
@@ -121,6 +146,55 @@ START_TEST(the_copy_needs_nothing_of_the_original)
 }
 END_TEST
 
+START_TEST(the_copy_needs_nothing_of_the_original_files_and_secrets)
+{
+	static const char *const fields[] = { "ca.pem", "ca.d", "cert.pem", "key.pem", "word", "a.example", "u:p",
+		"http://p:1" };
+	char texts[COUNT(fields)][32], pin[] = "sha256//" PIN, first_cert[] = "1.pem", first_key[] = "1.key";
+	char second_cert[] = "2.pem";
+	const char *pins[] = { pin, pin, NULL };
+	struct ws_certificate certificates[] = { { first_cert, first_key }, { second_cert, NULL }, { NULL, NULL } };
+	struct ws_options in = WS_OPTIONS_INIT;
+	const struct ws_options *values;
+	struct wsf_options *options;
+	struct wsf_failure failure;
+
+	for (size_t i = 0; i < COUNT(fields); i++)
+		memcpy(texts[i], fields[i], strlen(fields[i]) + 1);
+	in.ca_file = texts[0], in.ca_dir = texts[1], in.cert_file = texts[2], in.key_file = texts[3];
+	in.key_password = texts[4], in.server_name = texts[5], in.userinfo = texts[6], in.proxy = texts[7];
+	in.pin_sha256 = pins;
+	in.certificates = certificates;
+	ck_assert_int_eq(wsf_options_copy(&options, &in, &failure), 0);
+	memset(texts, '#', sizeof(texts));
+	memset(pin, '#', sizeof(pin));
+	memset(first_cert, '#', sizeof(first_cert));
+	memset(first_key, '#', sizeof(first_key));
+	memset(second_cert, '#', sizeof(second_cert));
+	memset(pins, 0, sizeof(pins));
+	memset(certificates, 0, sizeof(certificates));
+	memset(&in, 0, sizeof(in));
+	values = wsf_options_get(options);
+	ck_assert_str_eq(values->ca_file, "ca.pem");
+	ck_assert_str_eq(values->ca_dir, "ca.d");
+	ck_assert_str_eq(values->cert_file, "cert.pem");
+	ck_assert_str_eq(values->key_file, "key.pem");
+	ck_assert_str_eq(values->key_password, "word");
+	ck_assert_str_eq(values->server_name, "a.example");
+	ck_assert_str_eq(values->userinfo, "u:p");
+	ck_assert_str_eq(values->proxy, "http://p:1");
+	ck_assert_str_eq(values->pin_sha256[0], "sha256//" PIN);
+	ck_assert_str_eq(values->pin_sha256[1], "sha256//" PIN);
+	ck_assert_ptr_null(values->pin_sha256[2]);
+	ck_assert_str_eq(values->certificates[0].cert_file, "1.pem");
+	ck_assert_str_eq(values->certificates[0].key_file, "1.key");
+	ck_assert_str_eq(values->certificates[1].cert_file, "2.pem");
+	ck_assert_ptr_null(values->certificates[1].key_file);
+	ck_assert_ptr_null(values->certificates[2].cert_file);
+	wsf_options_unref(options);
+}
+END_TEST
+
 /* No origin allowed is not the same as the default rule. */
 START_TEST(an_empty_list_stays_an_empty_list)
 {
@@ -155,6 +229,17 @@ START_TEST(values_are_kept)
 	in.linger_ms = 0;
 	in.backlog = 7;
 	in.reuse_port = true;
+	in.verify = WS_VERIFY_OFF;
+	in.min_tls = WS_TLS_1_3;
+	in.bearer = "t0ken";
+	in.max_redirects = 3;
+	in.socket_mode = 0;
+	in.compression = WS_COMPRESSION_ON;
+	in.compression_level = 1;
+	in.send_window_bits = 9;
+	in.recv_window_bits = 10;
+	in.send_no_context_takeover = true;
+	in.max_inflate_ratio = UINT_MAX;
 	ck_assert_int_eq(wsf_options_copy(&options, &in, &failure), 0);
 	values = wsf_options_get(options);
 	ck_assert_uint_eq(values->max_header_bytes, 256);
@@ -164,6 +249,18 @@ START_TEST(values_are_kept)
 	ck_assert_int_eq(values->linger_ms, 0);
 	ck_assert_int_eq(values->backlog, 7);
 	ck_assert(values->reuse_port);
+	ck_assert_int_eq(values->verify, WS_VERIFY_OFF);
+	ck_assert_int_eq(values->min_tls, WS_TLS_1_3);
+	ck_assert_str_eq(values->bearer, "t0ken");
+	ck_assert_int_eq(values->max_redirects, 3);
+	ck_assert_int_eq(values->socket_mode, 0);
+	ck_assert_int_eq(values->compression, WS_COMPRESSION_ON);
+	ck_assert_int_eq(values->compression_level, 1);
+	ck_assert_int_eq(values->send_window_bits, 9);
+	ck_assert_int_eq(values->recv_window_bits, 10);
+	ck_assert(values->send_no_context_takeover);
+	ck_assert(!values->recv_no_context_takeover);
+	ck_assert_uint_eq(values->max_inflate_ratio, UINT_MAX);
 	wsf_options_unref(options);
 }
 END_TEST
@@ -259,25 +356,312 @@ START_TEST(times_have_their_limits)
 }
 END_TEST
 
-START_TEST(the_backlog_and_on_text_have_their_limits)
+static const struct {
+	const char *field;
+	size_t offset;
+	int least, most;
+} numbers[] = {
+	{ "backlog", offsetof(struct ws_options, backlog), 1, 4096 },
+	{ "max_redirects", offsetof(struct ws_options, max_redirects), 0, 20 },
+	{ "socket_mode", offsetof(struct ws_options, socket_mode), 0, 0777 },
+	{ "compression_level", offsetof(struct ws_options, compression_level), 1, 9 },
+	{ "send_window_bits", offsetof(struct ws_options, send_window_bits), 9, 15 },
+	{ "recv_window_bits", offsetof(struct ws_options, recv_window_bits), 9, 15 },
+	{ "on_text", offsetof(struct ws_options, on_text), WS_TEXT_REJECT, WS_TEXT_BYTES },
+	{ "verify", offsetof(struct ws_options, verify), WS_VERIFY_ON, WS_VERIFY_OFF },
+	{ "min_tls", offsetof(struct ws_options, min_tls), WS_TLS_1_2, WS_TLS_1_3 },
+	{ "compression", offsetof(struct ws_options, compression), WS_COMPRESSION_OFF, WS_COMPRESSION_ON },
+};
+
+START_TEST(numbers_and_enums_have_their_limits)
 {
-	static const int bad[] = { 0, -1, 4097, INT_MAX, INT_MIN };
-	static const unsigned bad_on_text[] = { 2, 1000, UINT_MAX };
+	const int bad[] = { numbers[_i].least - 1, numbers[_i].most + 1, INT_MAX, INT_MIN };
+	struct ws_options in = WS_OPTIONS_INIT;
+	struct wsf_options *options;
+	struct wsf_failure failure;
+
+	for (int value = numbers[_i].least; value <= numbers[_i].most; value++) {
+		int kept;
+
+		memcpy((char *)&in + numbers[_i].offset, &value, sizeof(value));
+		ck_assert_int_eq(wsf_options_copy(&options, &in, &failure), 0);
+		memcpy(&kept, (const char *)wsf_options_get(options) + numbers[_i].offset, sizeof(kept));
+		ck_assert_int_eq(kept, value);
+		wsf_options_unref(options);
+	}
+	for (size_t i = 0; i < COUNT(bad); i++) {
+		memcpy((char *)&in + numbers[_i].offset, &bad[i], sizeof(bad[i]));
+		check_refused(&in, numbers[_i].field);
+	}
+}
+END_TEST
+
+START_TEST(file_names_are_not_empty)
+{
+	static const struct {
+		const char *field;
+		size_t offset;
+	} table[] = {
+		{ "ca_file", offsetof(struct ws_options, ca_file) }, { "ca_dir", offsetof(struct ws_options, ca_dir) },
+		{ "cert_file", offsetof(struct ws_options, cert_file) },
+		{ "key_file", offsetof(struct ws_options, key_file) },
+	};
+	const char *empty = "";
+
+	for (size_t i = 0; i < COUNT(table); i++) {
+		struct ws_options in = WS_OPTIONS_INIT;
+
+		in.ca_file = in.ca_dir = in.cert_file = in.key_file = "x";
+		check_accepted(&in);
+		memcpy((char *)&in + table[i].offset, &empty, sizeof(empty));
+		check_refused(&in, table[i].field);
+	}
+}
+END_TEST
+
+START_TEST(further_certificates_and_keys_need_the_first_certificate)
+{
+	static const struct ws_certificate none[] = { { NULL, NULL } };
+	static const struct ws_certificate two[] = { { "1", NULL }, { "2", "3" }, { NULL, NULL } };
+	static const struct ws_certificate no_cert[] = { { "1", NULL }, { "", "3" }, { NULL, NULL } };
+	static const struct ws_certificate no_key[] = { { "1", "" }, { NULL, NULL } };
 	struct ws_options in = WS_OPTIONS_INIT;
 
-	in.backlog = 1;
+	in.certificates = none;
 	check_accepted(&in);
-	in.backlog = 4096;
+	in.certificates = two;
+	check_refused(&in, "certificates ");
+	in.cert_file = "x";
 	check_accepted(&in);
-	for (size_t i = 0; i < COUNT(bad); i++) {
-		in.backlog = bad[i];
-		check_refused(&in, "backlog");
+	in.certificates = no_cert;
+	check_refused(&in, "certificates[1].cert_file");
+	in.certificates = no_key;
+	check_refused(&in, "certificates[0].key_file");
+	in.certificates = NULL;
+	in.key_file = "y";
+	in.key_password = "";
+	check_accepted(&in);
+	in.cert_file = NULL;
+	check_refused(&in, "key_file");
+}
+END_TEST
+
+START_TEST(a_server_name_is_a_host_name_or_an_address)
+{
+	static char long_good[256], long_bad[257];
+	static const struct {
+		const char *name;
+		bool good;
+	} table[] = {
+		{ "example.org", true }, { "localhost", true }, { "a-b_c.EXAMPLE.org.", true }, { "192.0.2.1", true },
+		{ "::1", true }, { "2001:DB8::a", true }, { long_good, true },
+		{ "", false }, { "[::1]", false }, { "::1::2", false }, { "fe80::1%lo", false },
+		{ "example.org:443", false }, { "a b", false }, { "caf\xc3\xa9", false }, { "a\n", false },
+		{ ".", false }, { ".example.org", false }, { "..", false },
+		{ "*.example.org", false }, { "https://example.org", false }, { "a/b", false }, { long_bad, false },
+	};
+	struct ws_options in = WS_OPTIONS_INIT;
+
+	memset(long_good, 'n', 255);
+	memset(long_bad, 'n', 256);
+	for (size_t i = 0; i < COUNT(table); i++) {
+		in.server_name = table[i].name;
+		if (table[i].good)
+			check_accepted(&in);
+		else
+			check_refused(&in, "server_name");
 	}
-	in.backlog = 1;
-	for (size_t i = 0; i < COUNT(bad_on_text); i++) {
-		memcpy(&in.on_text, &bad_on_text[i], sizeof(in.on_text));
-		check_refused(&in, "on_text");
+}
+END_TEST
+
+START_TEST(pins_are_the_base64_of_32_bytes)
+{
+	static const struct {
+		const char *pin;
+		bool good;
+	} table[] = {
+		{ PIN, true }, { "sha256//" PIN, true }, { "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", true },
+		{ "//////////////////////////////////////////8=", true }, { "sha256//sha256//" PIN, false },
+		{ "", false }, { "sha256//", false }, { "SHA256//" PIN, false }, { "sha256/" PIN, false },
+		{ "sha1//" PIN, false }, { PIN "=", false }, { PIN " ", false }, { " " PIN, false },
+		{ PIN "\n", false },
+		{ PIN ";sha256//" PIN, false },
+		/* 42, 43 without "=", 44 and 45 characters; 31 and 33 bytes */
+		{ "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuF=", false },
+		{ "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU", false },
+		{ "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFUA", false },
+		{ "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFUA=", false },
+		{ "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuA==", false },
+		{ "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFV=", false },	/* bits behind the 256 */
+		{ "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU=", false },	/* base64url */
+		{ "47DEQpj8HBSa+/TImW+5JCeu eRkm5NMpJWZG3hSuFU=", false },
+		{ "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuF\xc3=", false },
+		{ "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", false },
+	};
+	struct ws_options in = WS_OPTIONS_INIT;
+
+	for (size_t i = 0; i < COUNT(table); i++) {
+		const char *list[] = { PIN, table[i].pin, NULL };
+
+		in.pin_sha256 = list;
+		if (table[i].good)
+			check_accepted(&in);
+		else
+			check_refused(&in, "pin_sha256[1]");
 	}
+}
+END_TEST
+
+START_TEST(there_are_1_to_32_pins)
+{
+	const char *list[34] = { NULL };
+	struct ws_options in = WS_OPTIONS_INIT;
+
+	in.pin_sha256 = list;
+	check_refused(&in, "pin_sha256");
+	for (size_t i = 0; i < 32; i++) {
+		list[i] = PIN;
+		check_accepted(&in);
+	}
+	list[32] = PIN;
+	check_refused(&in, "pin_sha256");
+}
+END_TEST
+
+START_TEST(userinfo_and_bearer_fit_into_a_header)
+{
+	static const struct {
+		const char *text;
+		bool userinfo, bearer;
+	} table[] = {
+		{ "user:password", true, true }, { ":", true, true }, { "user:", true, true }, { ":p:q", true, true },
+		{ "us er:pass word", true, false }, { "us\xc3\xa9r:p", true, false },
+		{ "user", false, true }, { "", false, false },
+		{ "u\n:p", false, false }, { "u:p\r\nX: y", false, false }, { "u:p\t", false, false },
+		{ "u:\x01", false, false }, { "u:\x1f", false, false }, { "u:\x7f", false, false },
+		{ "mF_9.B5f-4.1JqM", false, true }, { "abc+/~==", false, true }, { "1|abc", false, true },
+		{ " a", false, false }, { "a ", false, false },
+	};
+
+	for (size_t i = 0; i < COUNT(table); i++) {
+		struct ws_options in = WS_OPTIONS_INIT;
+
+		in.userinfo = table[i].text;
+		if (table[i].userinfo)
+			check_accepted(&in);
+		else
+			check_refused(&in, "userinfo");
+		in.userinfo = NULL;
+		in.bearer = table[i].text;
+		if (table[i].bearer)
+			check_accepted(&in);
+		else
+			check_refused(&in, "bearer");
+	}
+}
+END_TEST
+
+START_TEST(a_request_has_one_authentication)
+{
+	static const char *const authorized[] = { "X-A: b", "authorization: Basic eDp5", NULL };
+	static const char *const others[] = { "Proxy-Authorization: x", "Authorization-X: y", "X: Authorization: z",
+		NULL };
+	struct ws_options in = WS_OPTIONS_INIT;
+
+	in.headers = authorized;
+	check_accepted(&in);
+	in.userinfo = "u:p";
+	check_refused(&in, "userinfo");
+	in.headers = others;
+	check_accepted(&in);
+	in.bearer = "t";
+	check_refused(&in, "userinfo and bearer");
+	in.userinfo = NULL;
+	check_accepted(&in);
+	in.headers = authorized;
+	check_refused(&in, "bearer");
+}
+END_TEST
+
+START_TEST(a_refused_secret_is_not_shown)
+{
+	static const char *const header[] = { "Authorization: s3cret", NULL }, *const pins[] = { "s3cret", NULL };
+	static const struct ws_options table[] = {
+		{ .userinfo = "s3cret" }, { .userinfo = "s3cret:s3cret\n" }, { .bearer = "s3cret " },
+		{ .userinfo = "s3cret:s3cret", .bearer = "s3cret" }, { .userinfo = "s3cret:", .headers = header },
+		{ .bearer = "s3cret", .headers = header }, { .pin_sha256 = pins },
+		{ .key_password = "s3cret", .key_file = "k" },
+	};
+
+	for (size_t i = 0; i < COUNT(table); i++) {
+		struct ws_options in = WS_OPTIONS_INIT;
+		struct wsf_options *options;
+		struct wsf_failure failure = { 0 };
+
+		in.userinfo = table[i].userinfo;
+		in.bearer = table[i].bearer;
+		in.headers = table[i].headers;
+		in.pin_sha256 = table[i].pin_sha256;
+		in.key_password = table[i].key_password;
+		in.key_file = table[i].key_file;
+		ck_assert_int_eq(wsf_options_copy(&options, &in, &failure), -EINVAL);
+		ck_assert_ptr_null(strstr(failure.text, "s3cret"));
+	}
+}
+END_TEST
+
+static void assert_wiped(const char *text, size_t length)
+{
+	for (size_t i = 0; i < length; i++)
+		ck_assert_msg(text[i] == '\0', "byte %zu of %zu is still there", i, length);
+}
+
+/* The copy lives on, and so does the memory where its secrets were. */
+START_TEST(forgotten_secrets_are_wiped_and_the_rest_stays)
+{
+	static const char *const headers[] = { "X-Token: one", "Cookie: two", NULL };
+	struct ws_options in = WS_OPTIONS_INIT;
+	const struct ws_options *values;
+	const char *secrets[6];
+	struct wsf_options *options;
+	struct wsf_failure failure;
+
+	in.headers = headers;
+	in.userinfo = "user:password";
+	in.proxy = "http://u:p@h";
+	in.key_password = "word";
+	in.key_file = in.cert_file = "cert.pem";
+	in.origin = "https://example.org";
+	ck_assert_int_eq(wsf_options_copy(&options, &in, &failure), 0);
+	values = wsf_options_get(options);
+	secrets[0] = values->userinfo, secrets[1] = values->proxy, secrets[2] = values->key_password;
+	secrets[3] = values->headers[0], secrets[4] = values->headers[1];
+	wsf_options_forget_secrets(options);
+	assert_wiped(secrets[0], strlen("user:password"));
+	assert_wiped(secrets[1], strlen("http://u:p@h"));
+	assert_wiped(secrets[2], strlen("word"));
+	assert_wiped(secrets[3], strlen("X-Token: one"));
+	assert_wiped(secrets[4], strlen("Cookie: two"));
+	ck_assert_ptr_null(values->userinfo);
+	ck_assert_ptr_null(values->proxy);
+	ck_assert_ptr_null(values->key_password);
+	ck_assert_ptr_null(values->headers[0]);
+	ck_assert_str_eq(values->cert_file, "cert.pem");
+	ck_assert_str_eq(values->key_file, "cert.pem");
+	ck_assert_str_eq(values->origin, "https://example.org");
+	ck_assert_str_eq(values->user_agent, "wsfile/" WSFILE_VERSION);
+	wsf_options_forget_secrets(options);
+	wsf_options_unref(options);
+	in = (struct ws_options)WS_OPTIONS_INIT;
+	in.bearer = "t0ken";
+	ck_assert_int_eq(wsf_options_copy(&options, &in, &failure), 0);
+	values = wsf_options_get(options);
+	secrets[5] = values->bearer;
+	wsf_options_forget_secrets(options);
+	assert_wiped(secrets[5], strlen("t0ken"));
+	ck_assert_ptr_null(values->bearer);
+	ck_assert_ptr_null(values->headers);
+	wsf_options_unref(options);
 }
 END_TEST
 
@@ -467,6 +851,44 @@ START_TEST(an_older_shorter_struct_gets_defaults_for_the_rest)
 }
 END_TEST
 
+/* The first release's struct ended behind reuse_port. */
+START_TEST(the_first_struct_is_taken)
+{
+	struct first_options {
+		size_t size;
+		const char *const *subprotocols, *const *headers;
+		const char *origin, *user_agent;
+		size_t max_header_bytes;
+		bool text_frames;
+		enum ws_on_text on_text;
+		uint64_t max_message_bytes;
+		size_t max_frame_bytes, recv_buffer_bytes, send_buffer_bytes, stdio_buffer_bytes;
+		int connect_timeout_ms, handshake_timeout_ms, read_timeout_ms, write_timeout_ms, close_timeout_ms;
+		int linger_ms;
+		const char *const *allowed_origins;
+		const char *path;
+		int backlog;
+		bool reuse_port;
+	};
+	struct ws_options in;
+	struct wsf_options *options;
+	struct wsf_failure failure;
+
+	ck_assert_uint_eq(offsetof(struct first_options, reuse_port), offsetof(struct ws_options, reuse_port));
+	memset(&in, 0xa5, sizeof(in));
+	memcpy(&in, &(struct ws_options)WS_OPTIONS_INIT, sizeof(struct first_options));
+	in.size = sizeof(struct first_options);
+	in.reuse_port = true;
+	ck_assert_int_eq(wsf_options_copy(&options, &in, &failure), 0);
+	ck_assert(wsf_options_get(options)->reuse_port);
+	wsf_options_unref(options);
+	in.reuse_port = false;
+	ck_assert_int_eq(wsf_options_copy(&options, &in, &failure), 0);
+	check_defaults(wsf_options_get(options));
+	wsf_options_unref(options);
+}
+END_TEST
+
 START_TEST(a_newer_longer_struct_is_taken_where_what_is_new_is_unused)
 {
 	union {
@@ -603,17 +1025,56 @@ START_TEST(other_modes_are_refused)
 }
 END_TEST
 
+/* Accepted options give them up with the last reference, refused ones at once. */
+START_TEST(no_secret_is_in_memory_after_the_last_reference)
+{
+	static const size_t fields[] = { offsetof(struct ws_options, userinfo), offsetof(struct ws_options, bearer),
+		offsetof(struct ws_options, proxy), offsetof(struct ws_options, key_password), 0 };
+
+	for (unsigned i = 0; secret_searchable() && i < 2 * COUNT(fields); i++) {
+		char secret[SECRET_BYTES + 1], text[100];
+		const char *field = text, *headers[] = { text, NULL };
+		struct ws_options in = WS_OPTIONS_INIT;
+		struct wsf_options *options;
+		struct wsf_failure failure;
+
+		secret_reveal(i, secret);
+		snprintf(text, sizeof(text), "a:%s", secret);
+		if (fields[i / 2] != 0)
+			memcpy((char *)&in + fields[i / 2], &field, sizeof(field));
+		else
+			in.headers = headers;
+		in.backlog = i % 2 ? -1 : 1;
+		ck_assert_int_eq(wsf_options_copy(&options, &in, &failure), i % 2 ? -EINVAL : 0);
+		ck_assert_uint_eq(secret_copies(i), i % 2 ? 0 : 1);
+		wsf_options_unref(options);
+		ck_assert_uint_eq(secret_copies(i), 0);
+	}
+}
+END_TEST
+
 static void add_tests(TCase *tcase)
 {
 	tcase_add_test(tcase, no_options_are_the_defaults);
 	tcase_add_test(tcase, the_copy_needs_nothing_of_the_original);
+	tcase_add_test(tcase, the_copy_needs_nothing_of_the_original_files_and_secrets);
 	tcase_add_test(tcase, an_empty_list_stays_an_empty_list);
 	tcase_add_test(tcase, values_are_kept);
 	tcase_add_loop_test(tcase, sizes_have_their_limits, 0, 4);
 	tcase_add_test(tcase, buffers_are_rounded_up_to_powers_of_two);
 	tcase_add_test(tcase, stdio_buffer_may_be_none_and_longer_than_the_receive_buffer);
 	tcase_add_loop_test(tcase, times_have_their_limits, 0, 6);
-	tcase_add_test(tcase, the_backlog_and_on_text_have_their_limits);
+	tcase_add_loop_test(tcase, numbers_and_enums_have_their_limits, 0, COUNT(numbers));
+	tcase_add_test(tcase, file_names_are_not_empty);
+	tcase_add_test(tcase, further_certificates_and_keys_need_the_first_certificate);
+	tcase_add_test(tcase, a_server_name_is_a_host_name_or_an_address);
+	tcase_add_test(tcase, pins_are_the_base64_of_32_bytes);
+	tcase_add_test(tcase, there_are_1_to_32_pins);
+	tcase_add_test(tcase, userinfo_and_bearer_fit_into_a_header);
+	tcase_add_test(tcase, a_request_has_one_authentication);
+	tcase_add_test(tcase, a_refused_secret_is_not_shown);
+	tcase_add_test(tcase, forgotten_secrets_are_wiped_and_the_rest_stays);
+	tcase_add_test(tcase, no_secret_is_in_memory_after_the_last_reference);
 	tcase_add_test(tcase, subprotocols_are_tokens_without_duplicates);
 	tcase_add_test(tcase, headers_are_whole_lines_that_the_handshake_leaves_free);
 	tcase_add_test(tcase, a_refused_header_is_not_shown);
@@ -621,6 +1082,7 @@ static void add_tests(TCase *tcase)
 	tcase_add_test(tcase, allowed_origins_have_a_scheme_and_no_path);
 	tcase_add_test(tcase, the_path_is_absolute_and_has_no_query);
 	tcase_add_test(tcase, an_older_shorter_struct_gets_defaults_for_the_rest);
+	tcase_add_test(tcase, the_first_struct_is_taken);
 	tcase_add_test(tcase, a_newer_longer_struct_is_taken_where_what_is_new_is_unused);
 	tcase_add_test(tcase, an_impossible_size_is_refused);
 	tcase_add_test(tcase, a_size_that_no_struct_has_is_refused);
@@ -636,6 +1098,7 @@ int main(void)
 	SRunner *runner = srunner_create(suite);
 	int failed;
 
+	tcase_set_timeout(tcase, 30);
 	suite_add_tcase(suite, tcase);
 	add_tests(tcase);
 	srunner_run_all(runner, CK_NORMAL);

@@ -17,30 +17,41 @@ import tempfile
 # header.
 ROOMS = {
     "wait":     "",
+    "wipe":     "",
     "ring":     "",
-    "url":      "",
+    "uri":      "wipe",
+    "url":      "uri wipe",
     "mask":     "",
     "utf8":     "",
     "frame":    "mask",
-    "http":     "",
+    "http":     "wipe",
     "crypto":   "",
-    "endpoint": "ring url mask utf8 frame http crypto",
+    "deflate":  "http",
+    "endpoint": "ring url mask utf8 frame http crypto deflate",
     "errmap":   "utf8 frame wsfile",
-    "options":  "utf8 http errmap wsfile",
-    "stream":   "ring mask endpoint errmap options wait wsfile",
+    "options":  "utf8 uri http wipe errmap wsfile",
+    "proxy":    "uri url wipe",
+    "socket":   "wait",
+    "tls":      "errmap wait wipe socket wsfile",
+    "transport": "wait socket tls",
+    "stream":   "ring mask endpoint errmap options wait wipe wsfile",
     "cookie":   "wait options stream wsfile",
     "control":  "utf8 errmap stream cookie wsfile",
-    "socket":   "wait",
-    "service":  "stream wait socket",
+    "service":  "stream wait socket tls transport",
     "connect":  "errmap wait",
+    "bind":     "url errmap wait connect wsfile",
+    "tunnel":   "url http crypto wipe errmap proxy wait",
     "opener":   "errmap wsfile",
-    "client":   "url errmap options wait stream cookie service connect opener wsfile",
-    "server":   "url errmap options wait stream cookie service connect opener wsfile",
+    "dial":     "url http crypto deflate wipe errmap options proxy wait tls stream service connect tunnel",
+    "client":   "url errmap options stream cookie service opener dial wsfile",
+    "server":   "url errmap options wait stream cookie service bind deflate tls opener wsfile",
 }
 
 # Which third-party headers a room may include; all others none.
 THIRD_PARTY = {
     "crypto":  r"openssl/.*",
+    "deflate": r"zlib\.h",
+    "tls":     r"openssl/.*",
     "service": r"libwebsockets\.h",
 }
 
@@ -60,7 +71,7 @@ SYSTEM = {
     "control": "stdio_ext",
 }
 
-PURE = "ring url mask utf8 frame http endpoint options errmap".split()
+PURE = "wipe ring uri url mask utf8 frame http endpoint options errmap proxy".split()
 
 BANNED = "sprintf vsprintf strcpy strcat atoi strtok gets rand alloca".split()
 # The library never prints and never ends the program.
@@ -142,7 +153,8 @@ def libraries_stay_in_their_rooms(top):
         if "libwebsockets.h" in text:
             check(name == "src/service.c", "%s names libwebsockets.h; only src/service.c may" % name)
         if re.search(r"#\s*include\s*<openssl/", text):
-            check(name == "src/crypto.c", "%s includes an OpenSSL header; only src/crypto.c may" % name)
+            check(re.fullmatch(r"src/(crypto|tls(_\w+)?)\.[ch]", name),
+                  "%s includes an OpenSSL header; only the rooms crypto and tls may" % name)
 
 
 # --- what files look like ---

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: 0BSD */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <check.h>
 
+#include "secrets.h"
 #include "url.h"
 
 #define COUNT(table) (sizeof(table) / sizeof(*(table)))
@@ -57,10 +59,12 @@ static const struct good {
 	/* userinfo */
 	{"ws://user:secret@h/", WSF_URL_CONNECT, false, "user:secret", "h", 80, "/", false, "h"},
 	{"ws://User:SeCret@H:81/", WSF_URL_CONNECT, false, "User:SeCret", "h", 81, "/", false, "h:81"},
-	{"ws://user@h", WSF_URL_CONNECT, false, "user", "h", 80, "/", false, "h"},
+	{"ws://user@h", WSF_URL_CONNECT, false, "user:", "h", 80, "/", false, "h"},
 	{"ws://user:@h", WSF_URL_CONNECT, false, "user:", "h", 80, "/", false, "h"},
 	{"ws://:secret@h", WSF_URL_CONNECT, false, ":secret", "h", 80, "/", false, "h"},
 	{"ws://@h", WSF_URL_CONNECT, false, NULL, "h", 80, "/", false, "h"},
+	{"ws://us%65r%3b@h", WSF_URL_CONNECT, false, "user;:", "h", 80, "/", false, "h"},
+	{"ws://u:p%3Aq@h", WSF_URL_CONNECT, false, "u:p:q", "h", 80, "/", false, "h"},
 	{"ws://u:a:b@[::1]:8/", WSF_URL_CONNECT, false, "u:a:b", "::1", 8, "/", true, "[::1]:8"},
 	{"ws://u%40x:%2f%3A%3f%23%25%20%c3%A9@h", WSF_URL_CONNECT, false, "u@x:/:?#% \xc3\xa9", "h", 80, "/", false,
 	    "h"},
@@ -79,11 +83,154 @@ START_TEST(a_good_url_is_split_into_its_parts)
 		ck_assert_msg(url.ipv6 == want->ipv6, "%s: ipv6", want->text);
 		ck_assert_msg(url.port == want->port, "%s: port %u", want->text, url.port);
 		ck_assert_pstr_eq(url.userinfo, want->userinfo);
+		ck_assert_ptr_null(url.socket);
 		ck_assert_str_eq(url.host, want->host);
 		ck_assert_str_eq(url.target, want->target);
 		ck_assert_int_eq(wsf_url_host_header(&url, header, sizeof(header)), 0);
 		ck_assert_str_eq(header, want->host_header);
 		wsf_url_clear(&url);
+	}
+}
+END_TEST
+
+static char *long_text(const char *prefix, char fill, size_t length, const char *suffix)
+{
+	size_t start = strlen(prefix), end = strlen(suffix);
+	char *text = malloc(start + length + end + 1);
+
+	ck_assert_ptr_nonnull(text);
+	memcpy(text, prefix, start);
+	memset(text + start, fill, length);
+	memcpy(text + start + length, suffix, end + 1);
+	return text;
+}
+
+static const struct local {
+	const char *text;
+	bool secure;
+	const char *socket, *target;
+} local_urls[] = {
+	{"ws+unix:///run/app.sock", false, "/run/app.sock", "/"},
+	{"wss+unix:///run/app.sock", true, "/run/app.sock", "/"},
+	{"WSS+Unix:///Run/App", true, "/Run/App", "/"},
+	{"ws+unix:///run/app.sock:/", false, "/run/app.sock", "/"},
+	{"ws+unix:///run/app.sock:/a/b?c=d", false, "/run/app.sock", "/a/b?c=d"},
+	{"ws+unix:///run/app.sock?c=d", false, "/run/app.sock", "/?c=d"},
+	{"ws+unix:///run/app.sock?", false, "/run/app.sock", "/?"},
+	{"wss+unix:///run/app.sock:/a:b@c?:/%zz", true, "/run/app.sock", "/a:b@c?:/%zz"},
+	{"ws+unix:///x?a:/b", false, "/x", "/?a:/b"},
+	/* relative and abstract */
+	{"ws+unix://app.sock:/a", false, "app.sock", "/a"},
+	{"ws+unix://./a/../b", false, "./a/../b", "/"},
+	{"ws+unix://@app", false, "@app", "/"},
+	{"ws+unix://@/run/app:/x", false, "@/run/app", "/x"},
+	{"ws+unix://%40app", false, "@app", "/"},
+	{"ws+unix://./@app", false, "./@app", "/"},
+	/* no authority: what would be one is a part of the path */
+	{"ws+unix://user@host/x", false, "user@host/x", "/"},
+	/* escapes are the socket's, not the target's */
+	{"ws+unix:///a%3ab%3Fc%25d%20e%23f%c3%a9:/%41", false, "/a:b?c%d e#f\xc3\xa9", "/%41"},
+	{"ws+unix:///%01%7f%ff", false, "/\x01\x7f\xff", "/"},
+};
+
+START_TEST(a_local_url_is_split_into_socket_and_target)
+{
+	static const enum wsf_url_use uses[] = {WSF_URL_CONNECT, WSF_URL_LISTEN};
+
+	for (size_t i = 0; i < 2 * COUNT(local_urls); i++) {
+		const struct local *want = &local_urls[i / 2];
+		struct wsf_url url;
+		char reason[200] = "?", header[64];
+
+		ck_assert_msg(wsf_url_parse(&url, want->text, uses[i % 2], reason, sizeof(reason)) == 0, "%s: %s",
+		    want->text, reason);
+		ck_assert_msg(url.secure == want->secure, "%s: secure", want->text);
+		ck_assert_str_eq(url.socket, want->socket);
+		ck_assert_str_eq(url.target, want->target);
+		ck_assert_str_eq(url.host, "localhost");
+		ck_assert_uint_eq(url.port, want->secure ? 443 : 80);
+		ck_assert(!url.ipv6);
+		ck_assert_ptr_null(url.userinfo);
+		ck_assert_int_eq(wsf_url_host_header(&url, header, sizeof(header)), 0);
+		ck_assert_str_eq(header, "localhost");
+		wsf_url_clear(&url);
+	}
+}
+END_TEST
+
+static void check_round_trip(const char *text, enum wsf_url_use use)
+{
+	struct wsf_url url, again;
+	char reason[200], *formatted;
+
+	ck_assert_int_eq(wsf_url_parse(&url, text, use, reason, sizeof(reason)), 0);
+	formatted = wsf_url_format(&url, url.port, url.target);
+	ck_assert_ptr_nonnull(formatted);
+	ck_assert_msg(wsf_url_parse(&again, formatted, use, reason, sizeof(reason)) == 0, "%s: %s", formatted, reason);
+	ck_assert_int_eq(again.secure, url.secure);
+	ck_assert_pstr_eq(again.socket, url.socket);
+	ck_assert_str_eq(again.host, url.host);
+	ck_assert_uint_eq(again.port, url.port);
+	ck_assert_str_eq(again.target, url.target);
+	ck_assert_int_eq(again.ipv6, url.ipv6);
+	ck_assert_ptr_null(again.userinfo);
+	free(formatted);
+	wsf_url_clear(&url);
+	wsf_url_clear(&again);
+}
+
+START_TEST(a_formatted_url_names_the_same_place_without_userinfo)
+{
+	for (size_t i = 0; i < COUNT(good_urls); i++)
+		check_round_trip(good_urls[i].text, good_urls[i].use);
+	for (size_t i = 0; i < COUNT(local_urls); i++)
+		check_round_trip(local_urls[i].text, WSF_URL_LISTEN);
+}
+END_TEST
+
+START_TEST(a_url_is_formatted_with_another_port_and_target)
+{
+	static const struct {
+		const char *text, *formatted;
+	} table[] = {{"ws://u:p@h:0/a?b", "ws://h:4711/x"}, {"wss://[::1]", "wss://[::1]:4711/x"},
+	    {"ws+unix:///a%3ab%20%e9", "ws+unix:///a%3Ab%20%E9:/x"}, {"wss+unix://@%25?q", "wss+unix://@%25:/x"}};
+
+	for (size_t i = 0; i < COUNT(table); i++) {
+		struct wsf_url url;
+		char reason[200], *formatted;
+
+		ck_assert_int_eq(wsf_url_parse(&url, table[i].text, WSF_URL_LISTEN, reason, sizeof(reason)), 0);
+		formatted = wsf_url_format(&url, 4711, "/x");
+		ck_assert_ptr_nonnull(formatted);
+		ck_assert_str_eq(formatted, table[i].formatted);
+		free(formatted);
+		wsf_url_clear(&url);
+	}
+}
+END_TEST
+
+/* Escapes count as the byte they stand for. */
+START_TEST(a_socket_has_at_most_107_bytes)
+{
+	static const struct {
+		const char *prefix, *suffix;
+		size_t most;
+	} table[] = {{"ws+unix:///", "", 106}, {"ws+unix://%2f", ":/x", 106}, {"wss+unix://", "?x", 107},
+	    {"ws+unix://@", ":/", 106}, {"ws+unix://%41%42%43", "", 104}};
+
+	for (size_t i = 0; i < COUNT(table); i++) {
+		char *fits = long_text(table[i].prefix, 's', table[i].most, table[i].suffix);
+		char *over = long_text(table[i].prefix, 's', table[i].most + 1, table[i].suffix);
+		struct wsf_url url;
+		char reason[200];
+
+		ck_assert_int_eq(wsf_url_parse(&url, fits, WSF_URL_CONNECT, reason, sizeof(reason)), 0);
+		ck_assert_uint_eq(strlen(url.socket), 107);
+		wsf_url_clear(&url);
+		ck_assert_int_eq(wsf_url_parse(&url, over, WSF_URL_LISTEN, reason, sizeof(reason)), -EINVAL);
+		ck_assert_ptr_nonnull(strstr(reason, "socket is longer than 107"));
+		free(fits);
+		free(over);
 	}
 }
 END_TEST
@@ -111,9 +258,34 @@ static const struct bad {
 	{"wsss://h/", WSF_URL_CONNECT, -EINVAL, "scheme is wsss,"},
 	{"w://h/", WSF_URL_LISTEN, -EINVAL, "scheme is w,"},
 	{"a+b-c.1://h/", WSF_URL_CONNECT, -EINVAL, "scheme is a+b-c.1,"},
-	{"ws+unix:/run/x", WSF_URL_CONNECT, -EPROTONOSUPPORT, "ws+unix"},
-	{"ws+unix:///run/x:/path", WSF_URL_CONNECT, -EPROTONOSUPPORT, "ws+unix"},
-	{"WSS+Unix:/run/x", WSF_URL_LISTEN, -EPROTONOSUPPORT, "WSS+Unix"},
+	{"ws+unix:/run/x", WSF_URL_CONNECT, -EINVAL, "does not begin with ws://"},
+	{"ws+unix:%2f%2fx", WSF_URL_CONNECT, -EINVAL, "does not begin with ws://"},
+	{"ws+tcp://h/", WSF_URL_CONNECT, -EINVAL, "scheme is ws+tcp,"},
+	{"unix:///run/x", WSF_URL_CONNECT, -EINVAL, "scheme is unix,"},
+	/* local sockets */
+	{"ws+unix://", WSF_URL_CONNECT, -EINVAL, "no socket"},
+	{"wss+unix://", WSF_URL_LISTEN, -EINVAL, "no socket"},
+	{"ws+unix://:/path", WSF_URL_CONNECT, -EINVAL, "no socket"},
+	{"ws+unix://?q", WSF_URL_CONNECT, -EINVAL, "no socket"},
+	{"ws+unix://@", WSF_URL_CONNECT, -EINVAL, "no socket"},
+	{"ws+unix://@:/path", WSF_URL_LISTEN, -EINVAL, "no socket"},
+	{"ws+unix://%40", WSF_URL_CONNECT, -EINVAL, "no socket"},
+	{"ws+unix:///run/x:", WSF_URL_CONNECT, -EINVAL, "does not begin with /"},
+	{"ws+unix:///run/x:path", WSF_URL_CONNECT, -EINVAL, "does not begin with /"},
+	{"ws+unix:///run/x:?q", WSF_URL_CONNECT, -EINVAL, "does not begin with /"},
+	{"ws+unix:///run/x:8080/", WSF_URL_LISTEN, -EINVAL, "does not begin with /"},
+	{"ws+unix:///run/x::/", WSF_URL_CONNECT, -EINVAL, "does not begin with /"},
+	{"ws+unix://[::1]/", WSF_URL_CONNECT, -EINVAL, "does not begin with /"},
+	{"ws+unix://user:secret@/run/x", WSF_URL_CONNECT, -EINVAL, "does not begin with /"},
+	{"ws+unix:///run/%00x", WSF_URL_CONNECT, -EINVAL, "escaped NUL"},
+	{"ws+unix://%00x", WSF_URL_CONNECT, -EINVAL, "escaped NUL"},
+	{"ws+unix:///run/%", WSF_URL_CONNECT, -EINVAL, "%-escape"},
+	{"ws+unix:///run/%4:/1", WSF_URL_CONNECT, -EINVAL, "%-escape"},
+	{"ws+unix:///run/%4g", WSF_URL_CONNECT, -EINVAL, "%-escape"},
+	{"ws+unix:///run/x#f", WSF_URL_CONNECT, -EINVAL, "fragment"},
+	{"wss+unix:///run/x:/#f", WSF_URL_LISTEN, -EINVAL, "fragment"},
+	{"ws+unix:///run/a b", WSF_URL_CONNECT, -EINVAL, "byte 17 "},
+	{"ws+unix:///run/\xc3\xa9", WSF_URL_CONNECT, -EINVAL, "byte 16 "},
 	/* hosts */
 	{"ws://", WSF_URL_CONNECT, -EINVAL, "no host"},
 	{"ws:///path", WSF_URL_CONNECT, -EINVAL, "no host"},
@@ -122,6 +294,10 @@ static const struct bad {
 	{"ws://:80/", WSF_URL_LISTEN, -EINVAL, "no host"},
 	{"ws://user:secret@", WSF_URL_CONNECT, -EINVAL, "no host"},
 	{"ws://user:secret@:80/", WSF_URL_CONNECT, -EINVAL, "no host"},
+	{"ws://.example.org/", WSF_URL_CONNECT, -EINVAL, "begins with a dot"},
+	{"wss://.", WSF_URL_CONNECT, -EINVAL, "begins with a dot"},
+	{"wss://user:secret@.example.org:443", WSF_URL_CONNECT, -EINVAL, "begins with a dot"},
+	{"ws://.h:0/", WSF_URL_LISTEN, -EINVAL, "begins with a dot"},
 	{"ws://a\\b/", WSF_URL_CONNECT, -EINVAL, "host has a character"},
 	{"ws://a%41/", WSF_URL_CONNECT, -EINVAL, "host has a character"},
 	{"ws://a]/", WSF_URL_CONNECT, -EINVAL, "host has a character"},
@@ -187,6 +363,7 @@ static const struct bad {
 static void assert_empty(const struct wsf_url *url)
 {
 	ck_assert_ptr_null(url->userinfo);
+	ck_assert_ptr_null(url->socket);
 	ck_assert_ptr_null(url->host);
 	ck_assert_ptr_null(url->target);
 	ck_assert_uint_eq(url->port, 0);
@@ -215,7 +392,7 @@ END_TEST
 START_TEST(every_byte_outside_33_to_126_is_refused_wherever_it_stands)
 {
 	static const char *const templates[] = {"*ws://h/", "w*s://h/", "ws://u*u:p@h/", "ws://h*h/", "ws://h:8*0/",
-	    "ws://h/*", "ws://h/?*x"};
+	    "ws://h/*", "ws://h/?*x", "ws+unix:///*", "ws+unix:///x:/*"};
 
 	for (unsigned byte = 1; byte < 256; byte++) {
 		if (byte > 32 && byte < 127)
@@ -241,7 +418,7 @@ START_TEST(a_reason_never_shows_userinfo)
 	    "ws://u:hunter2/hunter2@h/", "ws://u:hunter2?hunter2@h/", "ws://u:hunter2#@h/", "ws://hunter2[@h:x/",
 	    "ws://hunter2@hunter2@h/", "ws://hunter2%zz@h/", "ws://hunter2%3a:hunter2@h/", "ws://hunter2%00@h/",
 	    "ws://hunter2:hunter2@/", "ws://hunter2:hunter2@[x]/", "ws://hunter2:hunter2@h:0/", "ws://hunter2 @h/",
-	    "http://hunter2:hunter2@h/", "ws+unix://hunter2@h/", "ws://[hunter2@h]/", "ws://[hunter2]/@h"};
+	    "http://hunter2:hunter2@h/", "ws+unix://u:hunter2@h/", "ws://[hunter2@h]/", "ws://[hunter2]/@h"};
 
 	for (size_t i = 0; i < COUNT(texts); i++) {
 		struct wsf_url url;
@@ -253,18 +430,6 @@ START_TEST(a_reason_never_shows_userinfo)
 	}
 }
 END_TEST
-
-static char *long_text(const char *prefix, char fill, size_t length, const char *suffix)
-{
-	size_t start = strlen(prefix), end = strlen(suffix);
-	char *text = malloc(start + length + end + 1);
-
-	ck_assert_ptr_nonnull(text);
-	memcpy(text, prefix, start);
-	memset(text + start, fill, length);
-	memcpy(text + start + length, suffix, end + 1);
-	return text;
-}
 
 START_TEST(a_long_target_and_userinfo_are_kept_whole)
 {
@@ -326,35 +491,36 @@ START_TEST(clearing_twice_or_nothing_is_harmless)
 	ck_assert_int_eq(wsf_url_parse(&url, "ws://u:p@h/", WSF_URL_CONNECT, reason, sizeof(reason)), 0);
 	wsf_url_clear(&url);
 	assert_empty(&url);
+	ck_assert_int_eq(wsf_url_parse(&url, "ws+unix:///x", WSF_URL_CONNECT, reason, sizeof(reason)), 0);
+	wsf_url_clear(&url);
+	assert_empty(&url);
 	wsf_url_clear(&url);
 	wsf_url_clear(NULL);
 }
 END_TEST
 
-START_TEST(a_path_is_the_target_without_its_query)
+/* Of good URLs, and of bad ones whose userinfo had already been read. */
+START_TEST(userinfo_is_nowhere_in_memory_once_the_url_is_cleared)
 {
 	static const struct {
-		const char *target, *path;
-	} cases[] = {{"/", "/"}, {"/a/b", "/a/b"}, {"/a?b", "/a"}, {"/?q", "/"}, {"/a?", "/a"}, {"/a?b?c/d", "/a"},
-	    {"/%41%3f?x", "/%41%3f"}};
+		const char *format;
+		bool good;
+	} table[] = {{"wss://user:%s@h/", true}, {"wss://%s@h/", true}, {"wss://user:%s@h:0/", false},
+	    {"wss://user:%s@/", false}, {"wss://user:%s%%zz@h/", false}, {"wss://%s:%%0d@h/", false}};
 
-	for (size_t i = 0; i < COUNT(cases); i++) {
-		char path[32];
+	for (unsigned i = 0; secret_searchable() && i < COUNT(table); i++) {
+		char secret[SECRET_BYTES + 1], text[100], reason[200];
+		struct wsf_url url;
+		int rv;
 
-		ck_assert_int_eq(wsf_url_path(cases[i].target, path, sizeof(path)), (int)strlen(cases[i].path));
-		ck_assert_str_eq(path, cases[i].path);
+		secret_reveal(i, secret);
+		snprintf(text, sizeof(text), table[i].format, secret);
+		rv = wsf_url_parse(&url, text, WSF_URL_CONNECT, reason, sizeof(reason));
+		ck_assert_int_eq(rv, table[i].good ? 0 : -EINVAL);
+		ck_assert_uint_eq(secret_copies(i), table[i].good ? 1 : 0);
+		wsf_url_clear(&url);
+		ck_assert_uint_eq(secret_copies(i), 0);
 	}
-}
-END_TEST
-
-START_TEST(a_path_that_does_not_fit_is_refused)
-{
-	char path[5];
-
-	ck_assert_int_eq(wsf_url_path("/abc?query", path, sizeof(path)), 4);
-	ck_assert_str_eq(path, "/abc");
-	ck_assert_int_eq(wsf_url_path("/abcd?query", path, sizeof(path)), -ENAMETOOLONG);
-	ck_assert_int_eq(wsf_url_path("/", path, 0), -ENAMETOOLONG);
 }
 END_TEST
 
@@ -389,6 +555,10 @@ static Suite *url_suite(void)
 
 	tcase_set_timeout(tcase, 30);
 	tcase_add_test(tcase, a_good_url_is_split_into_its_parts);
+	tcase_add_test(tcase, a_local_url_is_split_into_socket_and_target);
+	tcase_add_test(tcase, a_formatted_url_names_the_same_place_without_userinfo);
+	tcase_add_test(tcase, a_url_is_formatted_with_another_port_and_target);
+	tcase_add_test(tcase, a_socket_has_at_most_107_bytes);
 	tcase_add_test(tcase, a_bad_url_is_refused_with_its_reason);
 	tcase_add_test(tcase, every_byte_outside_33_to_126_is_refused_wherever_it_stands);
 	tcase_add_test(tcase, a_reason_never_shows_userinfo);
@@ -396,8 +566,7 @@ static Suite *url_suite(void)
 	tcase_add_test(tcase, a_host_has_at_most_255_bytes);
 	tcase_add_test(tcase, a_long_scheme_and_a_short_buffer_cut_the_reason);
 	tcase_add_test(tcase, clearing_twice_or_nothing_is_harmless);
-	tcase_add_test(tcase, a_path_is_the_target_without_its_query);
-	tcase_add_test(tcase, a_path_that_does_not_fit_is_refused);
+	tcase_add_test(tcase, userinfo_is_nowhere_in_memory_once_the_url_is_cleared);
 	tcase_add_test(tcase, a_host_header_that_does_not_fit_is_refused);
 	suite_add_tcase(suite, tcase);
 	return suite;

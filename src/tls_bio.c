@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: 0BSD */
+/* Cipher bytes between OpenSSL and the socket. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tls_private.h"
+
+/* Answers that TLS itself owes and the other end does not take: more is an attack. */
+#define OWED_MAX_BYTES (256 * 1024)
+
+/* In one call: a peer whose records hold little or nothing must not keep the thread, or the lock. */
+#define TAKE_MAX_BYTES (128 * 1024)
+
+size_t wsf_tls_owed(const struct wsf_tls *tls)
+{
+	return tls->out_end - tls->out_start;
+}
+
+static int append_out(struct wsf_tls *tls, const void *data, size_t size)
+{
+	size_t capacity = tls->out_capacity > 0 ? tls->out_capacity : 4096;
+	uint8_t *out;
+
+	if (wsf_tls_owed(tls) + size > OWED_MAX_BYTES)
+		return -ENOBUFS;
+	if (tls->out_start > 0) {
+		memmove(tls->out, tls->out + tls->out_start, wsf_tls_owed(tls));
+		tls->out_end -= tls->out_start;
+		tls->out_start = 0;
+	}
+	while (tls->out_end + size > capacity)
+		capacity *= 2;
+	if (capacity > tls->out_capacity) {
+		if ((out = realloc(tls->out, capacity)) == NULL)
+			return -ENOMEM;
+		tls->out = out;
+		tls->out_capacity = capacity;
+	}
+	memcpy(tls->out + tls->out_end, data, size);
+	tls->out_end += size;
+	return 0;
+}
+
+int wsf_tls_flush_out(struct wsf_tls *tls)
+{
+	struct iovec iov;
+	ssize_t sent;
+
+	while (wsf_tls_owed(tls) > 0) {
+		iov = (struct iovec){ tls->out + tls->out_start, wsf_tls_owed(tls) };
+		sent = wsf_socket_send(tls->socket, &iov, 1);
+		if (sent < 0)
+			return (int)sent;
+		tls->out_start += (size_t)sent;
+	}
+	tls->out_start = tls->out_end = 0;
+	return 0;
+}
+
+static int bio_write(BIO *bio, const char *data, int size)
+{
+	struct wsf_tls *tls = BIO_get_data(bio);
+
+	BIO_clear_retry_flags(bio);
+	return append_out(tls, data, (size_t)size) == 0 ? size : -1;
+}
+
+static int bio_read(BIO *bio, char *data, int size)
+{
+	struct wsf_tls *tls = BIO_get_data(bio);
+	struct iovec iov = { data, (size_t)size };
+	ssize_t received;
+
+	BIO_clear_retry_flags(bio);
+	if (tls->socket_error != 0)
+		return -1;
+	if (tls->ended)
+		return 0;
+	tls->emptied |= tls->taken_bytes >= TAKE_MAX_BYTES;
+	received = tls->emptied ? -EAGAIN : wsf_socket_receive(tls->socket, &iov, 1);
+	if (received == -EAGAIN) {
+		tls->emptied = true;
+		BIO_set_retry_read(bio);
+		return -1;
+	}
+	if (received < 0) {
+		tls->socket_error = (int)received;
+		return -1;
+	}
+	tls->ended = received == 0;
+	tls->emptied = received < size;
+	tls->taken_bytes += (size_t)received;
+	/* A handshake record begins with 22. */
+	if (!tls->begun && tls->context->server && received > 0)
+		tls->http = data[0] >= 'A' && data[0] <= 'Z';
+	tls->begun |= received > 0;
+	return (int)received;
+}
+
+static long bio_ctrl(BIO *bio, int command, long number, void *pointer)
+{
+	const struct wsf_tls *tls = BIO_get_data(bio);
+
+	(void)number;
+	(void)pointer;
+	switch (command) {
+	case BIO_CTRL_FLUSH:
+		return 1;
+	case BIO_CTRL_EOF:
+		return tls->ended;
+	default:
+		return 0;
+	}
+}
+
+/* For the process's life: connections of other threads may outlive any exit handler. */
+static BIO_METHOD *bio_method;
+
+static void make_bio_method(void)
+{
+	bio_method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "wsfile");
+	if (bio_method == NULL)
+		return;
+	BIO_meth_set_write(bio_method, bio_write);
+	BIO_meth_set_read(bio_method, bio_read);
+	BIO_meth_set_ctrl(bio_method, bio_ctrl);
+}
+
+BIO *wsf_tls_new_bio(struct wsf_tls *tls)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	BIO *bio;
+
+	pthread_once(&once, make_bio_method);
+	bio = bio_method != NULL ? BIO_new(bio_method) : NULL;
+	if (bio != NULL) {
+		BIO_set_data(bio, tls);
+		BIO_set_init(bio, 1);
+	}
+	return bio;
+}
