@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: 0BSD
-"""A raw WebSocket server for test_wspipe.py: plain sockets, one connection, free to misbehave."""
+"""Raw WebSocket peers for the scripts test_wspipe*.py: plain sockets or Python's TLS, free to misbehave."""
 
 import base64
 import hashlib
@@ -79,6 +79,14 @@ class Connection:
                 return b"".join(data), code, payload[2:].decode()
             data.append(payload)
 
+    def drain(self):
+        """Read until the other end is gone, whatever it says."""
+        try:
+            while self.sock.recv(65536):
+                pass
+        except OSError:
+            pass
+
     def send_frame(self, first, payload):
         size = len(payload)
         if size < 126:
@@ -98,20 +106,27 @@ class Connection:
 
 
 class Server:
-    """Runs serve(connection) for one client in a thread; leaving the with block waits and passes its failure on."""
+    """
+    Runs serve(connection) for one client in a thread; leaving the with block waits and passes its failure on. With tls,
+    an ssl.SSLContext, it speaks TLS.
+    """
 
-    def __init__(self, serve):
+    def __init__(self, serve, tls=None):
         self.serve = serve
+        self.tls = tls
         self.failure = None
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.listener.settimeout(TIMEOUT_S)
-        self.url = "ws://127.0.0.1:%d/" % self.listener.getsockname()[1]
+        self.port = self.listener.getsockname()[1]
+        self.url = "%s://127.0.0.1:%d/" % ("wss" if tls else "ws", self.port)
         self.thread = threading.Thread(target=self.run, daemon=True)
 
     def run(self):
         try:
             sock, _ = self.listener.accept()
             sock.settimeout(TIMEOUT_S)
+            if self.tls:
+                sock = self.tls.wrap_socket(sock, server_side=True)
             with sock:
                 self.serve(Connection(sock))
         except Exception as error:  # passed on by __exit__
@@ -130,17 +145,41 @@ class Server:
             raise self.failure
 
 
-def connect(url, path="/"):
-    """A raw client that has done its handshake."""
+def exchange(client, server):
+    """Carry bytes between two sockets, each way until its end, for a proxy."""
+    def carry(source, sink):
+        try:
+            while data := source.recv(65536):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # an end that is gone is told by the other direction
+    thread = threading.Thread(target=carry, args=(server, client))
+    thread.start()
+    carry(client, server)
+    thread.join(TIMEOUT_S)
+
+
+def connect(url, path="/", tls=None, extra=""):
+    """A raw client that has done its handshake; .request is the answer's head."""
     host, port = url.split("/")[2].split(":")
     sock = socket.create_connection((host, int(port)), TIMEOUT_S)
+    if tls:
+        try:
+            sock = tls.wrap_socket(sock, server_hostname=host)
+        except OSError:
+            sock.close()
+            raise
     key = base64.b64encode(os.urandom(16)).decode()
     sock.sendall(("GET %s HTTP/1.1\r\nHost: %s:%s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                  "Sec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\n\r\n" % (path, host, port, key)).encode())
+                  "Sec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\n%s\r\n" % (path, host, port, key, extra))
+                 .encode())
     answer = b""
     while not answer.endswith(b"\r\n\r\n"):
         byte = sock.recv(1)
         assert byte, "no answer to the handshake"
         answer += byte
     assert answer.startswith(b"HTTP/1.1 101"), answer
-    return Connection(sock)
+    connection = Connection(sock)
+    connection.request = answer[:-4].decode("latin-1")
+    return connection

@@ -31,13 +31,15 @@ static int report_last_error(void)
 	return WSPIPE_BROKEN;
 }
 
-static int connect_once(const struct wspipe_config *config)
+static int connect_once(struct wspipe_config *config)
 {
 	struct wspipe_input input = { .ended = false };
 	struct wspipe_verdict verdict;
 	FILE *half[2];
+	int rv = ws_fopen_pair(config->url, &config->options, half);
 
-	if (ws_fopen_pair(config->url, &config->options, half) != 0)
+	wspipe_config_forget(config);
+	if (rv != 0)
 		return report_last_error();
 	if (config->progress)
 		wspipe_progress_start();
@@ -128,15 +130,32 @@ static int serve(const struct wspipe_config *config, struct ws_listener *listene
 	return status;
 }
 
-static int listen_and_serve(const struct wspipe_config *config)
+static int serve_all(const struct wspipe_config *config, struct ws_listener *listener)
 {
-	struct ws_listener *listener = ws_listen(config->url, &config->options);
-	int status;
+	int status, error = config->certificate_count > 0 ? wspipe_reload_start(listener) : 0;
 
-	if (!listener)
-		return report_last_error();
+	if (error != 0) {
+		wspipe_say("", strerror(error));
+		return WSPIPE_BROKEN;
+	}
 	fprintf(stderr, "listening on %s\n", ws_listener_url(listener));
 	status = config->keep && config->echo ? echo_for_all(config, listener) : serve(config, listener);
+	wspipe_reload_stop();
+	return status;
+}
+
+static int listen_and_serve(struct wspipe_config *config)
+{
+	struct ws_listener *listener;
+	int status;
+
+	if (config->certificate_count > 0)
+		wspipe_reload_block();
+	listener = ws_listen(config->url, &config->options);
+	wspipe_config_forget(config);
+	if (!listener)
+		return report_last_error();
+	status = serve_all(config, listener);
 	ws_listener_close(listener);
 	return status;
 }

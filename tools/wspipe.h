@@ -22,10 +22,16 @@ enum wspipe_exit {
 
 #define WSPIPE_LINE 1024
 
+/* Arrays that options point to. */
+enum wspipe_list { WSPIPE_HEADERS, WSPIPE_SUBPROTOCOLS, WSPIPE_ORIGINS, WSPIPE_PINS, WSPIPE_LISTS };
+
 struct wspipe_config {
 	struct ws_options options;
-	const char *url;
-	const char **lists[3];		/* storage of options.headers, .subprotocols, .allowed_origins */
+	const char **lists[WSPIPE_LISTS];
+	struct ws_certificate *certificates;	/* a listener's, in the order given */
+	size_t certificate_count;
+	char *url, *proxy;		/* these two may hold userinfo */
+	char *userinfo, *bearer, *key_password;
 	bool listen, keep, echo, progress;
 	int quit_ms;			/* wait between the end of standard input and our Close, -1 = do not close */
 	unsigned close_code;
@@ -34,7 +40,16 @@ struct wspipe_config {
 
 /* wspipe_args.c. Returns -1 to go on, else the exit status (--help, --version or a usage error, which was printed). */
 int wspipe_parse(struct wspipe_config *config, int argc, char **argv);
+/* Wipe what only opening needs: the URL and every secret. */
+void wspipe_config_forget(struct wspipe_config *config);
 void wspipe_config_clear(struct wspipe_config *config);
+
+/* wspipe_reload.c: SIGHUP. Block it before there is any other thread; it is remembered until start. */
+void wspipe_reload_block(void);
+/* Returns 0 or an errno. */
+int wspipe_reload_start(struct ws_listener *listener);
+/* Before the listener is closed. Does nothing without a start. */
+void wspipe_reload_stop(void);
 
 /* wspipe_copy.c: standard input to half[1] and half[0] to standard output, until both directions have ended. */
 struct wspipe_input {

@@ -1,46 +1,12 @@
 /* SPDX-License-Identifier: 0BSD */
-#include "wspipe.h"
+#include "wspipe_args.h"
 
 #include <errno.h>
 #include <getopt.h>
-#include <limits.h>
 #include <stdarg.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-
-static const char help[] =
-    "usage: wspipe [options] URL     standard input -> WebSocket -> standard output\n"
-    "       wspipe -l [options] URL  listen on URL, and serve one connection\n"
-    "\n"
-    "Listening (-l):\n"
-    "  -k, --keep                 serve each connection that comes, not only one\n"
-    "      --echo                 send back what arrives\n"
-    "      --origin-allow ORIGIN  let web pages of ORIGIN connect, '*' = any\n"
-    "Data:\n"
-    "  -t, --text                 send text messages, and accept them\n"
-    "      --max-message SIZE     refuse longer messages; bytes, or with K, M, G\n"
-    "Closing:\n"
-    "  -q SECONDS                 wait from the end of input to our Close, or 'none'\n"
-    "      --close-code CODE      1000 (default), 1001, 1003, 1007-1011, 3000-4999\n"
-    "      --close-reason TEXT    at most 123 bytes\n"
-    "Handshake:\n"
-    "  -H, --header 'NAME: VALUE' --subprotocol NAME    --origin ORIGIN\n"
-    "Time limits (seconds such as 2.5, or 'none'):\n"
-    "      --connect-timeout 30   --handshake-timeout 10\n"
-    "      --read-timeout none    --close-timeout 5\n"
-    "Other:\n"
-    "      --progress             bytes, rate and time, on a terminal\n"
-    "  -V, --version              -h, --help\n"
-    "\n"
-    "Examples:\n"
-    "  wspipe -l -k --echo ws://127.0.0.1:8080/\n"
-    "  tar c . | wspipe -H 'Authorization: Bearer x' ws://example.org/backup\n";
-
-enum {
-	OPT_ECHO = 256, OPT_SUBPROTOCOL, OPT_ORIGIN, OPT_ORIGIN_ALLOW, OPT_CONNECT_TIMEOUT, OPT_HANDSHAKE_TIMEOUT,
-	OPT_READ_TIMEOUT, OPT_CLOSE_TIMEOUT, OPT_MAX_MESSAGE, OPT_CLOSE_CODE, OPT_CLOSE_REASON, OPT_PROGRESS, OPT_LAST,
-};
+#include <strings.h>
 
 static const struct option long_options[] = {
 	{ "listen", no_argument, NULL, 'l' },
@@ -59,9 +25,68 @@ static const struct option long_options[] = {
 	{ "close-code", required_argument, NULL, OPT_CLOSE_CODE },
 	{ "close-reason", required_argument, NULL, OPT_CLOSE_REASON },
 	{ "progress", no_argument, NULL, OPT_PROGRESS },
+	{ "cert", required_argument, NULL, OPT_CERT },
+	{ "key", required_argument, NULL, OPT_KEY },
+	{ "client-ca", required_argument, NULL, OPT_CLIENT_CA },
+	{ "socket-mode", required_argument, NULL, OPT_SOCKET_MODE },
+	{ "compress", no_argument, NULL, OPT_COMPRESS },
+	{ "user", required_argument, NULL, OPT_USER },
+	{ "user-file", required_argument, NULL, OPT_USER_FILE },
+	{ "bearer-file", required_argument, NULL, OPT_BEARER_FILE },
+	{ "proxy", required_argument, NULL, OPT_PROXY },
+	{ "max-redirects", required_argument, NULL, OPT_MAX_REDIRECTS },
+	{ "ca", required_argument, NULL, OPT_CA },
+	{ "pin", required_argument, NULL, OPT_PIN },
+	{ "server-name", required_argument, NULL, OPT_SERVER_NAME },
+	{ "insecure", no_argument, NULL, OPT_INSECURE },
+	{ "client-cert", required_argument, NULL, OPT_CLIENT_CERT },
+	{ "client-key", required_argument, NULL, OPT_CLIENT_KEY },
+	{ "tls-min", required_argument, NULL, OPT_TLS_MIN },
+	{ "key-password-file", required_argument, NULL, OPT_KEY_PASSWORD_FILE },
 	{ "version", no_argument, NULL, 'V' },
 	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
+};
+
+/* Where an option has an effect. */
+enum {
+	LISTENING = 1,
+	CONNECTING = 2,
+	SECURE = 4,			/* over TLS */
+	LOCAL = 8,			/* on a local socket */
+};
+
+static const struct {
+	int opt;
+	unsigned where;
+} rules[] = {
+	{ 'k', LISTENING },
+	{ OPT_ECHO, LISTENING },
+	{ OPT_ORIGIN_ALLOW, LISTENING },
+	{ OPT_CERT, LISTENING | SECURE },
+	{ OPT_KEY, LISTENING | SECURE },
+	{ OPT_CLIENT_CA, LISTENING | SECURE },
+	{ OPT_SOCKET_MODE, LISTENING | LOCAL },
+	{ OPT_ORIGIN, CONNECTING },
+	{ OPT_CONNECT_TIMEOUT, CONNECTING },
+	{ OPT_USER, CONNECTING },
+	{ OPT_USER_FILE, CONNECTING },
+	{ OPT_BEARER_FILE, CONNECTING },
+	{ OPT_PROXY, CONNECTING },
+	{ OPT_MAX_REDIRECTS, CONNECTING },
+	{ OPT_CA, CONNECTING | SECURE },
+	{ OPT_SERVER_NAME, CONNECTING | SECURE },
+	{ OPT_INSECURE, CONNECTING | SECURE },
+	{ OPT_CLIENT_CERT, CONNECTING | SECURE },
+	{ OPT_CLIENT_KEY, CONNECTING | SECURE },
+	{ OPT_PIN, SECURE },
+	{ OPT_TLS_MIN, SECURE },
+	{ OPT_KEY_PASSWORD_FILE, SECURE },
+};
+
+/* Read when all else is known to be good. */
+struct secret_files {
+	const char *user, *bearer, *key_password;
 };
 
 __attribute__((format(printf, 1, 2))) static int usage_error(const char *format, ...)
@@ -77,189 +102,6 @@ __attribute__((format(printf, 1, 2))) static int usage_error(const char *format,
 	snprintf(text + length, sizeof text - length, "; try wspipe --help");
 	wspipe_say("", text);
 	return WSPIPE_USAGE;
-}
-
-static bool parse_digits(const char **text, uint64_t *value)
-{
-	const char *c = *text;
-	uint64_t v = 0;
-
-	for (; *c >= '0' && *c <= '9'; c++) {
-		unsigned digit = (unsigned)(*c - '0');
-		if (v > (UINT64_MAX - digit) / 10)
-			return false;
-		v = v * 10 + digit;
-	}
-	if (c == *text)
-		return false;
-	*text = c;
-	*value = v;
-	return true;
-}
-
-/* Seconds with decimals; what is shorter than a millisecond counts as one, since 0 may mean something else. */
-static bool parse_seconds(const char *text, int *ms)
-{
-	uint64_t seconds, fraction = 0, scale = 1000;
-	bool rest = false;
-
-	if (strcmp(text, "none") == 0) {
-		*ms = -1;
-		return true;
-	}
-	if (!parse_digits(&text, &seconds) || seconds > INT_MAX / 1000 - 1)
-		return false;
-	if (*text == '.') {
-		for (text++; *text >= '0' && *text <= '9'; text++) {
-			scale /= 10;
-			fraction += (uint64_t)(*text - '0') * scale;
-			rest = rest || *text != '0';
-		}
-	}
-	if (*text != '\0')
-		return false;
-	*ms = (int)(seconds * 1000 + fraction);
-	if (*ms == 0 && rest)
-		*ms = 1;
-	return true;
-}
-
-static bool parse_size(const char *text, uint64_t *bytes)
-{
-	static const char units[] = "KMG";
-	uint64_t value;
-	unsigned shift = 0;
-
-	if (!parse_digits(&text, &value))
-		return false;
-	if (*text != '\0') {
-		const char *unit = strchr(units, *text >= 'a' ? *text - 'a' + 'A' : *text);
-		if (!unit || text[1] != '\0')
-			return false;
-		shift = 10 * (unsigned)(unit - units + 1);
-	}
-	if (value == 0 || value > UINT64_MAX >> shift)
-		return false;
-	*bytes = value << shift;
-	return true;
-}
-
-static bool parse_close_code(const char *text, unsigned *code)
-{
-	uint64_t value;
-
-	if (!parse_digits(&text, &value) || *text != '\0')
-		return false;
-	if (value != 1000 && value != 1001 && value != 1003 && !(value >= 1007 && value <= 1011) &&
-	    !(value >= 3000 && value <= 4999))
-		return false;
-	*code = (unsigned)value;
-	return true;
-}
-
-static unsigned utf8_trail_count(const unsigned char *c)
-{
-	if (c[0] >= 0xc2 && c[0] <= 0xdf)
-		return 1;
-	if (c[0] >= 0xe0 && c[0] <= 0xef && !(c[0] == 0xe0 && c[1] < 0xa0) && !(c[0] == 0xed && c[1] > 0x9f))
-		return 2;
-	if (c[0] >= 0xf0 && c[0] <= 0xf4 && !(c[0] == 0xf0 && c[1] < 0x90) && !(c[0] == 0xf4 && c[1] > 0x8f))
-		return 3;
-	return 0;
-}
-
-/* The library refuses a bad reason too, but only when the transfer is over. */
-static bool is_close_reason(const char *text)
-{
-	if (strlen(text) > 123)
-		return false;
-	for (const unsigned char *c = (const unsigned char *)text; *c != '\0'; c++) {
-		if (*c < 0x80)
-			continue;
-		unsigned trail = utf8_trail_count(c);
-		if (trail == 0)
-			return false;
-		for (; trail > 0; trail--)
-			if ((*++c & 0xc0) != 0x80)
-				return false;
-	}
-	return true;
-}
-
-static void append(const char **list, const char *value)
-{
-	while (*list)
-		list++;
-	*list = value;
-}
-
-/* Options that take one value and check it. Returns false for a bad one. */
-static bool set_value(struct wspipe_config *config, int opt, const char *value)
-{
-	struct ws_options *options = &config->options;
-
-	switch (opt) {
-	case 'q':
-		return parse_seconds(value, &config->quit_ms);
-	case OPT_CONNECT_TIMEOUT:
-		return parse_seconds(value, &options->connect_timeout_ms);
-	case OPT_HANDSHAKE_TIMEOUT:
-		return parse_seconds(value, &options->handshake_timeout_ms);
-	case OPT_READ_TIMEOUT:
-		/* A peer that takes nothing for so long is as dead as one that sends nothing. */
-		if (!parse_seconds(value, &options->read_timeout_ms))
-			return false;
-		options->write_timeout_ms = options->read_timeout_ms;
-		return true;
-	case OPT_CLOSE_TIMEOUT:
-		return parse_seconds(value, &options->close_timeout_ms);
-	case OPT_MAX_MESSAGE:
-		return parse_size(value, &options->max_message_bytes);
-	case OPT_CLOSE_CODE:
-		return parse_close_code(value, &config->close_code);
-	case OPT_CLOSE_REASON:
-		config->close_reason = value;
-		return is_close_reason(value);
-	default:
-		return false;
-	}
-}
-
-/* Options that can't be wrong in themselves. Returns false for any other. */
-static bool set_plain(struct wspipe_config *config, int opt, const char *value)
-{
-	switch (opt) {
-	case 'l':
-		config->listen = true;
-		return true;
-	case 'k':
-		config->keep = true;
-		return true;
-	case OPT_ECHO:
-		config->echo = true;
-		return true;
-	case 't':
-		config->options.text_frames = true;
-		config->options.on_text = WS_TEXT_BYTES;
-		return true;
-	case 'H':
-		append(config->lists[0], value);
-		return true;
-	case OPT_SUBPROTOCOL:
-		append(config->lists[1], value);
-		return true;
-	case OPT_ORIGIN_ALLOW:
-		append(config->lists[2], value);
-		return true;
-	case OPT_ORIGIN:
-		config->options.origin = value;
-		return true;
-	case OPT_PROGRESS:
-		config->progress = true;
-		return true;
-	default:
-		return false;
-	}
 }
 
 /* "-q" or "--echo". */
@@ -279,8 +121,12 @@ static int bad_option(int result, char **argv)
 	const char *text = argv[optind - 1];
 	bool is_long = strncmp(text, "--", 2) == 0;
 
-	if (!is_long)
-		text = option_name(optopt, name, sizeof name);
+	/* The value of a misspelt --user may be a secret. */
+	if (is_long)
+		snprintf(name, sizeof name, "%.*s", (int)strcspn(text, "="), text);
+	else
+		option_name(optopt, name, sizeof name);
+	text = name;
 	if (result == ':')
 		return usage_error("option %s needs a value", text);
 	if (is_long && optopt != 0)
@@ -288,21 +134,105 @@ static int bad_option(int result, char **argv)
 	return usage_error("unknown option %s", text);
 }
 
-/* Options that would have no effect are refused, so that nobody trusts them. */
-static int check_combination(const struct wspipe_config *config, const bool seen[OPT_LAST])
+static int no_memory(void)
 {
-	static const int listening[] = { 'k', OPT_ECHO, OPT_ORIGIN_ALLOW };
-	static const int connecting[] = { OPT_ORIGIN, OPT_CONNECT_TIMEOUT };
+	wspipe_say("", strerror(ENOMEM));
+	return WSPIPE_BROKEN;
+}
+
+static int set_key(struct wspipe_config *config, const char *value)
+{
+	size_t count = config->certificate_count;
+
+	if (count == 0)
+		return usage_error("--key needs its --cert before it");
+	if (config->certificates[count - 1].key_file)
+		return usage_error("--key: the --cert before it has one already");
+	config->certificates[count - 1].key_file = value;
+	return -1;
+}
+
+static int set_user(struct wspipe_config *config, char *value)
+{
+	wspipe_secret_clear(&config->userinfo);
+	config->userinfo = wspipe_secret_take(value);
+	if (!config->userinfo)
+		return no_memory();
+	return strchr(config->userinfo, ':') ? -1 : usage_error("--user: the value is no USER:PASSWORD");
+}
+
+static int set_proxy(struct wspipe_config *config, char *value)
+{
+	wspipe_secret_clear(&config->proxy);
+	config->proxy = strcmp(value, "none") == 0 ? strdup("") : wspipe_secret_take_url(value);
+	return config->proxy ? -1 : no_memory();
+}
+
+static int set_option(struct wspipe_config *config, struct secret_files *files, int opt, char *value)
+{
+	char name[64];
+	const char **file = opt == OPT_USER_FILE ? &files->user : opt == OPT_BEARER_FILE ? &files->bearer :
+	    opt == OPT_KEY_PASSWORD_FILE ? &files->key_password : NULL;
+
+	option_name(opt, name, sizeof name);
+	if (file) {
+		*file = value;
+		return strcmp(value, "-") != 0 ? -1 : usage_error("%s: standard input is for data, name a file", name);
+	}
+	switch (opt) {
+	case OPT_KEY:
+		return set_key(config, value);
+	case OPT_USER:
+		return set_user(config, value);
+	case OPT_PROXY:
+		return set_proxy(config, value);
+	default:
+		return wspipe_set(config, opt, value) ? -1 : usage_error("%s: bad value '%s'", name, value);
+	}
+}
+
+/* Options that would have no effect are refused, so that nobody trusts them. */
+static int check_places(const struct wspipe_config *config, const bool seen[OPT_LAST])
+{
+	const char *url = config->url;
+	/* What no URL is at all, the library complains about. */
+	bool plain = strncasecmp(url, "ws:", 3) == 0 || strncasecmp(url, "ws+unix:", 8) == 0;
+	/* A redirect may lead from ws to wss. But none has to come: a pin would be trusted in vain. */
+	bool secure = !plain || (config->options.max_redirects > 0 && !seen[OPT_PIN] && !seen[OPT_TLS_MIN]);
+	bool local = strncasecmp(url, "ws+unix:", 8) == 0 || strncasecmp(url, "wss+unix:", 9) == 0;
 	char name[64];
 
-	for (size_t i = 0; !config->listen && i < sizeof listening / sizeof *listening; i++)
-		if (seen[listening[i]])
-			return usage_error("%s needs -l", option_name(listening[i], name, sizeof name));
-	for (size_t i = 0; config->listen && i < sizeof connecting / sizeof *connecting; i++)
-		if (seen[connecting[i]])
-			return usage_error("%s has no use with -l", option_name(connecting[i], name, sizeof name));
+	for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
+		unsigned where = rules[i].where;
+		if (!seen[rules[i].opt])
+			continue;
+		option_name(rules[i].opt, name, sizeof name);
+		if ((where & LISTENING) != 0 && !config->listen)
+			return usage_error("%s needs -l", name);
+		if ((where & CONNECTING) != 0 && config->listen)
+			return usage_error("%s has no use with -l", name);
+		if ((where & SECURE) != 0 && !secure)
+			return usage_error("%s needs a wss URL", name);
+		if ((where & LOCAL) != 0 && !local)
+			return usage_error("%s needs the URL of a local socket, such as ws+unix:///file", name);
+	}
+	return -1;
+}
+
+static int check_combination(const struct wspipe_config *config, const bool seen[OPT_LAST])
+{
 	if (config->echo && seen['q'])
 		return usage_error("-q has no use with --echo");
+	if (seen[OPT_USER] + seen[OPT_USER_FILE] + seen[OPT_BEARER_FILE] > 1)
+		return usage_error("only one of --user, --user-file and --bearer-file can be sent");
+	if (seen[OPT_CA] && seen[OPT_INSECURE])
+		return usage_error("--ca has no use with --insecure");
+	if (seen[OPT_CLIENT_KEY] && !seen[OPT_CLIENT_CERT])
+		return usage_error("--client-key needs --client-cert");
+	if (seen[OPT_KEY_PASSWORD_FILE] && !seen[OPT_CERT] && !seen[OPT_CLIENT_CERT])
+		return usage_error("--key-password-file needs %s", config->listen ? "--cert" : "--client-cert");
+	if (config->listen && strncasecmp(config->url, "wss", 3) == 0 && !seen[OPT_CERT])
+		return usage_error("-l with a wss URL needs --cert");
 	return -1;
 }
 
@@ -310,61 +240,125 @@ static int parse_operands(struct wspipe_config *config, int argc, char **argv)
 {
 	if (optind >= argc)
 		return usage_error("no URL given");
+	config->url = wspipe_secret_take_url(argv[optind]);
+	if (!config->url)
+		return no_memory();
+	for (int i = optind + 1; i < argc; i++)
+		wspipe_secret_hide_userinfo(argv[i]);
 	if (optind + 1 < argc)
 		return usage_error("one URL is enough: '%s' is too much", argv[optind + 1]);
-	config->url = argv[optind];
 	return -1;
+}
+
+static int read_secrets(struct wspipe_config *config, const struct secret_files *files)
+{
+	int rv = -1;
+
+	if (files->user)
+		rv = wspipe_secret_read(files->user, &config->userinfo);
+	if (rv < 0 && files->user && !strchr(config->userinfo, ':')) {
+		char text[WSPIPE_LINE];
+		snprintf(text, sizeof text, "%s: the first line is no USER:PASSWORD", files->user);
+		wspipe_say("", text);
+		rv = WSPIPE_BROKEN;
+	}
+	if (rv < 0 && files->bearer)
+		rv = wspipe_secret_read(files->bearer, &config->bearer);
+	if (rv < 0 && files->key_password)
+		rv = wspipe_secret_read(files->key_password, &config->key_password);
+	return rv;
+}
+
+static void fill_options(struct wspipe_config *config)
+{
+	struct ws_options *options = &config->options;
+
+	options->headers = config->lists[WSPIPE_HEADERS][0] ? config->lists[WSPIPE_HEADERS] : NULL;
+	options->subprotocols = config->lists[WSPIPE_SUBPROTOCOLS][0] ? config->lists[WSPIPE_SUBPROTOCOLS] : NULL;
+	options->allowed_origins = config->lists[WSPIPE_ORIGINS][0] ? config->lists[WSPIPE_ORIGINS] : NULL;
+	options->pin_sha256 = config->lists[WSPIPE_PINS][0] ? config->lists[WSPIPE_PINS] : NULL;
+	if (config->certificate_count > 0) {
+		options->cert_file = config->certificates[0].cert_file;
+		options->key_file = config->certificates[0].key_file;
+	}
+	if (config->certificate_count > 1)
+		options->certificates = &config->certificates[1];
+	options->userinfo = config->userinfo;
+	options->bearer = config->bearer;
+	options->key_password = config->key_password;
+	options->proxy = config->proxy;
 }
 
 static int init_config(struct wspipe_config *config, int argc)
 {
+	size_t count = (size_t)argc + 1;
+	bool good;
+
 	*config = (struct wspipe_config){ .options = WS_OPTIONS_INIT, .close_code = 1000 };
-	for (size_t i = 0; i < sizeof config->lists / sizeof *config->lists; i++) {
-		config->lists[i] = calloc((size_t)argc + 1, sizeof *config->lists[i]);
-		if (!config->lists[i]) {
-			wspipe_say("", strerror(ENOMEM));
-			return WSPIPE_BROKEN;
-		}
+	config->certificates = calloc(count, sizeof *config->certificates);
+	good = config->certificates != NULL;
+	for (size_t i = 0; i < WSPIPE_LISTS; i++) {
+		config->lists[i] = calloc(count, sizeof *config->lists[i]);
+		good = good && config->lists[i];
 	}
-	return -1;
+	return good ? -1 : no_memory();
+}
+
+static int print_and_end(int opt)
+{
+	if (opt == 'h')
+		fputs(wspipe_help, stdout);
+	else
+		printf("wspipe %s\n", ws_version());
+	return fflush(stdout) == 0 ? WSPIPE_CLEAN : WSPIPE_BROKEN;
 }
 
 int wspipe_parse(struct wspipe_config *config, int argc, char **argv)
 {
 	bool seen[OPT_LAST] = { false };
-	char name[64];
+	struct secret_files files = { NULL, NULL, NULL };
 	int opt, rv = init_config(config, argc);
 
-	if (rv >= 0)
-		return rv;
 	opterr = 0;
-	while ((opt = getopt_long(argc, argv, ":lktq:H:Vh", long_options, NULL)) != -1) {
-		if (opt == 'h' || opt == 'V') {
-			if (opt == 'h')
-				fputs(help, stdout);
-			else
-				printf("wspipe %s\n", ws_version());
-			return fflush(stdout) == 0 ? WSPIPE_CLEAN : WSPIPE_BROKEN;
-		}
+	while (rv < 0 && (opt = getopt_long(argc, argv, ":lktq:H:Vh", long_options, NULL)) != -1) {
+		if (opt == 'h' || opt == 'V')
+			return print_and_end(opt);
 		if (opt == '?' || opt == ':')
 			return bad_option(opt, argv);
 		seen[opt] = true;
-		if (!set_plain(config, opt, optarg) && !set_value(config, opt, optarg))
-			return usage_error("%s: bad value '%s'", option_name(opt, name, sizeof name), optarg);
+		rv = set_option(config, &files, opt, optarg);
 	}
-	rv = parse_operands(config, argc, argv);
+	if (rv < 0)
+		rv = parse_operands(config, argc, argv);
+	if (rv < 0)
+		rv = check_places(config, seen);
 	if (rv < 0)
 		rv = check_combination(config, seen);
-	config->options.headers = config->lists[0][0] ? config->lists[0] : NULL;
-	config->options.subprotocols = config->lists[1][0] ? config->lists[1] : NULL;
-	config->options.allowed_origins = config->lists[2][0] ? config->lists[2] : NULL;
+	if (rv < 0)
+		rv = read_secrets(config, &files);
+	fill_options(config);
 	return rv;
+}
+
+void wspipe_config_forget(struct wspipe_config *config)
+{
+	char **const secrets[] = {
+		&config->url, &config->proxy, &config->userinfo, &config->bearer, &config->key_password,
+	};
+	struct ws_options *options = &config->options;
+
+	for (size_t i = 0; i < sizeof secrets / sizeof *secrets; i++)
+		wspipe_secret_clear(secrets[i]);
+	options->userinfo = options->bearer = options->key_password = options->proxy = NULL;
 }
 
 void wspipe_config_clear(struct wspipe_config *config)
 {
-	for (size_t i = 0; i < sizeof config->lists / sizeof *config->lists; i++) {
+	wspipe_config_forget(config);
+	for (size_t i = 0; i < WSPIPE_LISTS; i++) {
 		free(config->lists[i]);
 		config->lists[i] = NULL;
 	}
+	free(config->certificates);
+	config->certificates = NULL;
 }
