@@ -415,16 +415,19 @@ static void *flood_until_over(void *argument)
 	struct flood *flood = argument;
 	struct tls_peer *peer = &flood->peer;
 	BIO *memory = BIO_new(BIO_s_mem());
+	uint8_t bombs[150][sizeof bomb];
 	char *data;
 	long size;
 
+	for (int i = 0; i < COUNT(bombs); i++)
+		memcpy(bombs[i], bomb, sizeof bomb);
 	/* Far more than a record goes out at once. */
 	SSL_set0_wbio(peer->ssl, memory);
 	if (flood->tiny)
 		tls_peer_send(peer, endless, sizeof endless);
 	while (!atomic_load(&flood->over)) {
 		while ((size_t)BIO_pending(memory) < BATCH_BYTES)
-			tls_peer_send(peer, bomb, flood->tiny ? 1 : sizeof bomb);
+			tls_peer_send(peer, bombs, flood->tiny ? 1 : sizeof bombs);
 		size = BIO_get_mem_data(memory, &data);
 		peer_send(peer->fd, data, (size_t)size);
 		BIO_reset(memory);
@@ -442,7 +445,7 @@ static void expect_other_connections(void)
 	options.handshake_timeout_ms = options.close_timeout_ms = -1;
 	client.connect_timeout_ms = client.handshake_timeout_ms = client.close_timeout_ms = -1;
 	listener = tls_listen(&options, &port);
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < 12; i++)
 		tls_expect_service(listener, &client, NULL);
 	ws_listener_close(listener);
 }
