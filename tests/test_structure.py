@@ -37,6 +37,7 @@ ROOMS = {
     "stream":   "ring mask endpoint errmap options wait wipe wsfile",
     "cookie":   "wait options stream wsfile",
     "control":  "utf8 errmap stream cookie wsfile",
+    "heap":     "",
     "service":  "stream wait socket tls transport",
     "connect":  "errmap wait",
     "bind":     "url errmap wait connect wsfile",
@@ -71,7 +72,7 @@ SYSTEM = {
     "control": "stdio_ext",
 }
 
-PURE = "wipe ring uri url mask utf8 frame http endpoint options errmap proxy".split()
+PURE = "wipe heap ring uri url mask utf8 frame http endpoint options errmap proxy".split()
 
 BANNED = "sprintf vsprintf strcpy strcat atoi strtok gets rand alloca".split()
 # The library never prints and never ends the program.
