@@ -145,6 +145,11 @@ struct ws_options {
 	bool recv_no_context_takeover;	/* have the peer do so. false */
 	unsigned max_inflate_ratio;	/* a message that grows by more than this, past its first 64 KiB: Close 1009,
 					 * EMSGSIZE. 0 = no limit. 200 */
+
+	/* the process */
+	unsigned helper_threads;	/* how many threads watch and receive for all streams of the process: as many as
+					 * any opener asks for, as long as there are streams; at most 64. 0 = what the
+					 * environment's WSFILE_HELPERS says, else 1 */
 };
 
 #define WS_OPTIONS_INIT { \
@@ -158,7 +163,8 @@ struct ws_options {
 	NULL, NULL, \
 	NULL, 0, \
 	0600, \
-	WS_COMPRESSION_OFF, 6, 15, 15, false, false, 200 }
+	WS_COMPRESSION_OFF, 6, 15, 15, false, false, 200, \
+	0 }
 
 enum ws_state {
 	WS_STATE_OPEN = 0,		/* both directions work */

@@ -11,10 +11,10 @@ static int open_files(const struct wsf_url *url, const struct wsf_mode *mode, bo
 {
 	struct wsf_service *service;
 	struct wsf_stream *stream;
-	int rv = wsf_service_acquire(&service);
+	int rv = wsf_service_acquire(&service, wsf_options_get(options)->helper_threads);
 
 	if (rv != 0)
-		return wsf_fail_errno(failure, -rv, "cannot start the helper thread");
+		return wsf_fail_errno(failure, -rv, "cannot start the helper threads");
 	rv = wsf_files_create(files, mode, pair, wsf_options_get(options)->stdio_buffer_bytes);
 	if (rv != 0) {
 		wsf_fail_errno(failure, -rv, "cannot make a stream");

@@ -261,7 +261,8 @@ static int start_listener(const struct wsf_url *url, struct wsf_options *options
 		return rv;
 	}
 	rv = set_texts(listener, url);
-	if (rv == 0 && (rv = wsf_service_acquire(&listener->service)) == 0 &&
+	if (rv == 0 && (rv = wsf_service_acquire(&listener->service,
+	    wsf_options_get(options)->helper_threads)) == 0 &&
 	    (rv = wsf_service_listen(listener->service, listener->bound.fd, &listen_ops, listener,
 	    &listener->link)) != 0)
 		wsf_service_release(listener->service);
@@ -396,10 +397,10 @@ static int accept_files(struct ws_listener *listener, const char *mode_text, boo
 	if (rv != 0)
 		return wsf_fail_errno(failure, -rv, "cannot make a stream");
 	/* The listener keeps the service running until there is a stream that does. */
-	rv = wsf_service_acquire(&service);
-	if (rv == 0 && (rv = next_stream(listener, &stream)) != 0)
+	service = listener->service;
+	wsf_service_share(service);
+	if ((rv = next_stream(listener, &stream)) != 0) {
 		wsf_service_release(service);
-	if (rv != 0) {
 		wsf_files_drop(files);
 		return wsf_fail_errno(failure, -rv, "cannot accept");
 	}

@@ -1,175 +1,318 @@
 /* SPDX-License-Identifier: 0BSD */
-/* The helper thread's life, and how other threads tell it what to do. */
+/* A helper thread: its life, how other threads tell it what to do, its timers. */
 #include <errno.h>
-#include <pthread.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "service_private.h"
-#include "wait.h"
 
-/* Guards the current service and its users. */
-static pthread_mutex_t life_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct wsf_service *current;
+#define SWEEP_NS INT64_C(50000000)
+/* Sweeping takes at most one part in so many of the thread's time. */
+#define SWEEP_SHARE 100
+
+static _Thread_local const struct wsf_helper *self;
+
+bool wsf_helper_is_self(const struct wsf_helper *helper)
+{
+	return self == helper;
+}
 
 /* --- commands --- */
 
-void wsf_service_command(struct wsf_service *service, struct wsf_commands *commands, unsigned bits)
+static void wake_locked(struct wsf_helper *helper)
 {
-	pthread_mutex_lock(&service->queue_lock);
-	if (commands->bits == 0) {
-		if (commands->stream != NULL)
-			wsf_stream_ref(commands->stream);
-		commands->next = NULL;
-		*service->queue_tail = commands;
-		service->queue_tail = &commands->next;
-		if (!service->woken) {
-			service->woken = true;
-			wsf_loop_wake(service->loop);
-		}
+	if (helper->woken)
+		return;
+	helper->woken = true;
+	wsf_engine_wake(helper->engine);
+}
+
+void wsf_helper_command(struct wsf_link *link, unsigned bits)
+{
+	struct wsf_helper *helper = link->helper;
+
+	pthread_mutex_lock(&helper->queue_lock);
+	if (link->commands == 0) {
+		if (link->stream != NULL)
+			wsf_stream_ref(link->stream);
+		link->queued_next = NULL;
+		*helper->queue_tail = link;
+		helper->queue_tail = &link->queued_next;
+		wake_locked(helper);
 	}
-	commands->bits |= bits;
-	pthread_mutex_unlock(&service->queue_lock);
+	link->commands |= (uint8_t)bits;
+	pthread_mutex_unlock(&helper->queue_lock);
 }
 
 /* Wake-ups coalesce: take the whole queue; what is asked for meanwhile waits until the sockets have had their turn. */
-bool wsf_service_drain(struct wsf_service *service)
+bool wsf_helper_drain(struct wsf_helper *helper)
 {
 	bool more;
-	struct wsf_commands *commands, *next;
+	struct wsf_link *link, *next;
 	struct wsf_stream *stream;
 	unsigned bits;
 
-	pthread_mutex_lock(&service->queue_lock);
-	service->woken = false;
-	commands = service->queue;
-	service->queue = NULL;
-	service->queue_tail = &service->queue;
-	for (; commands != NULL; commands = next) {
-		next = commands->next;
-		bits = commands->bits;
-		commands->bits = 0;
-		stream = commands->stream;
-		pthread_mutex_unlock(&service->queue_lock);
-		wsf_loop_carry_out(commands, bits);
-		/* May free what the commands are part of; a listener's is freed by its owner, after closed. */
+	pthread_mutex_lock(&helper->queue_lock);
+	helper->woken = false;
+	if (helper->sweeping && helper->sweep_ns == WSF_NO_DEADLINE)
+		helper->sweep_ns = wsf_now_ns() + SWEEP_NS;
+	link = helper->queue;
+	helper->queue = NULL;
+	helper->queue_tail = &helper->queue;
+	for (; link != NULL; link = next) {
+		next = link->queued_next;
+		bits = link->commands;
+		link->commands = 0;
+		stream = link->stream;
+		pthread_mutex_unlock(&helper->queue_lock);
+		wsf_link_carry_out(link, bits);
+		/* May free the link; a listener's is freed by its owner, after closed. */
 		wsf_stream_unref(stream);
-		pthread_mutex_lock(&service->queue_lock);
+		pthread_mutex_lock(&helper->queue_lock);
 	}
-	more = service->queue != NULL;
-	pthread_mutex_unlock(&service->queue_lock);
+	more = helper->queue != NULL;
+	pthread_mutex_unlock(&helper->queue_lock);
 	return more;
+}
+
+/* --- sockets --- */
+
+void wsf_helper_serve(struct wsf_helper *helper)
+{
+	struct wsf_poll_event events[WSF_EVENTS_PER_TURN];
+
+	helper->event_count = wsf_poller_take(helper->poller, events, WSF_EVENTS_PER_TURN);
+	helper->events = events;
+	while (helper->event_count > 0) {
+		struct wsf_poll_event event = *helper->events++;
+
+		helper->event_count--;
+		/* NULL: over since. */
+		if (event.owner != NULL)
+			wsf_link_event(event.owner, event.what);
+	}
+	helper->events = NULL;
+}
+
+/* --- warm links: those whose streams hold storage that may come to be idle --- */
+
+static void append_warm_locked(struct wsf_helper *helper, struct wsf_link *link)
+{
+	atomic_store(&link->warm, true);
+	link->warm_next = NULL;
+	link->warm_previous = helper->warm_last;
+	if (helper->warm_last != NULL)
+		helper->warm_last->warm_next = link;
+	else
+		helper->warm = link;
+	helper->warm_last = link;
+	helper->warm_count++;
+}
+
+static void unlink_warm_locked(struct wsf_helper *helper, struct wsf_link *link)
+{
+	if (link->warm_previous != NULL)
+		link->warm_previous->warm_next = link->warm_next;
+	else
+		helper->warm = link->warm_next;
+	if (link->warm_next != NULL)
+		link->warm_next->warm_previous = link->warm_previous;
+	else
+		helper->warm_last = link->warm_previous;
+	helper->warm_count--;
+}
+
+void wsf_helper_warm(struct wsf_link *link)
+{
+	struct wsf_helper *helper = link->helper;
+
+	if (atomic_load(&link->warm))
+		return;
+	pthread_mutex_lock(&helper->queue_lock);
+	if (!atomic_load(&link->warm)) {
+		append_warm_locked(helper, link);
+		if (!helper->sweeping) {
+			helper->sweeping = true;
+			wake_locked(helper);
+		}
+	}
+	pthread_mutex_unlock(&helper->queue_lock);
+}
+
+void wsf_helper_cold(struct wsf_link *link)
+{
+	struct wsf_helper *helper = link->helper;
+
+	pthread_mutex_lock(&helper->queue_lock);
+	if (atomic_exchange(&link->warm, true))
+		unlink_warm_locked(helper, link);
+	pthread_mutex_unlock(&helper->queue_lock);
+}
+
+/*
+ * Each warm link once. It leaves the list before its stream is looked at: whoever takes storage after that look finds
+ * it cold, and puts it back.
+ */
+static void sweep(struct wsf_helper *helper, int64_t now)
+{
+	struct wsf_link *link;
+	unsigned left;
+	int64_t took_ns;
+
+	pthread_mutex_lock(&helper->queue_lock);
+	for (left = helper->warm_count; left > 0 && (link = helper->warm) != NULL; left--) {
+		unlink_warm_locked(helper, link);
+		atomic_store(&link->warm, false);
+		pthread_mutex_unlock(&helper->queue_lock);
+		if (wsf_stream_release_idle(link->stream))
+			wsf_helper_warm(link);
+		pthread_mutex_lock(&helper->queue_lock);
+	}
+	took_ns = (wsf_now_ns() - now) * SWEEP_SHARE;
+	helper->sweeping = helper->warm != NULL;
+	helper->sweep_ns = !helper->sweeping ? WSF_NO_DEADLINE :
+	    now + (took_ns > SWEEP_NS ? took_ns : SWEEP_NS);
+	pthread_mutex_unlock(&helper->queue_lock);
+}
+
+/* --- timers --- */
+
+void wsf_helper_set_timer(struct wsf_link *link, int64_t deadline_ns)
+{
+	struct wsf_helper *helper = link->helper;
+
+	if (deadline_ns == WSF_NO_DEADLINE)
+		wsf_heap_remove(&helper->timers, &link->timer);
+	else	/* not in this turn again */
+		wsf_heap_put(&helper->timers, &link->timer,
+		    deadline_ns > helper->turn_ns ? deadline_ns : helper->turn_ns + 1);
+}
+
+static struct wsf_link *link_of(struct wsf_heap_node *timer)
+{
+	return (struct wsf_link *)(void *)((char *)timer - offsetof(struct wsf_link, timer));
+}
+
+/* What is due, then the alarm for what comes next. */
+static void run_timers(struct wsf_helper *helper)
+{
+	struct wsf_heap_node *first;
+	int64_t next;
+
+	if (helper->timers.root != NULL || helper->sweep_ns != WSF_NO_DEADLINE)
+		helper->turn_ns = wsf_now_ns();
+	while ((first = helper->timers.root) != NULL && first->key <= helper->turn_ns) {
+		wsf_heap_remove(&helper->timers, first);
+		wsf_link_timer(link_of(first));
+	}
+	if (helper->sweep_ns <= helper->turn_ns)
+		sweep(helper, helper->turn_ns);
+	next = first != NULL && first->key < helper->sweep_ns ? first->key : helper->sweep_ns;
+	if (next != helper->alarm_ns)
+		wsf_engine_set_alarm(helper->engine, next);
+	helper->alarm_ns = next;
 }
 
 /* --- life --- */
 
+static int begin(struct wsf_helper *helper)
+{
+	int rv;
+
+	helper->poller = wsf_poller_open();
+	if (helper->poller < 0)
+		return helper->poller;
+	rv = wsf_engine_start(helper->engine, helper, helper->poller);
+	if (rv != 0)
+		close(helper->poller);
+	return rv;
+}
+
 static void *helper_main(void *argument)
 {
-	struct wsf_service *service = argument;
+	struct wsf_helper *helper = argument;
 
-	service->start_error = wsf_loop_start(service->loop, service);
-	wsf_event_notify(&service->ready);
-	if (service->start_error == 0)
-		while (wsf_event_seen(&service->stopping) == 0 && wsf_loop_turn(service->loop))
-			;
-	/* Takes the queue lock: behind the last wsf_loop_wake. */
-	while (wsf_service_drain(service))
+	self = helper;
+	helper->start_error = begin(helper);
+	wsf_event_notify(&helper->ready);
+	if (helper->start_error == 0) {
+		while (wsf_event_seen(&helper->stopping) == 0) {
+			run_timers(helper);
+			wsf_engine_turn(helper->engine);
+		}
+	}
+	/* Takes the queue lock: behind the last wake-up. */
+	while (wsf_helper_drain(helper))
 		;
-	wsf_loop_stop(service->loop);
+	wsf_engine_stop(helper->engine);
 	return NULL;
 }
 
-static void service_free(struct wsf_service *service)
+static void helper_free(struct wsf_helper *helper)
 {
-	wsf_event_destroy(&service->ready);
-	wsf_event_destroy(&service->stopping);
-	pthread_mutex_destroy(&service->queue_lock);
-	wsf_loop_free(service->loop);
-	free(service);
+	wsf_event_destroy(&helper->ready);
+	wsf_event_destroy(&helper->stopping);
+	pthread_mutex_destroy(&helper->queue_lock);
+	wsf_engine_free(helper->engine);
+	free(helper->scratch);
+	free(helper);
 }
 
-static struct wsf_service *service_new(void)
+static struct wsf_helper *helper_new(void)
 {
-	struct wsf_service *service = calloc(1, sizeof *service);
+	struct wsf_helper *helper = calloc(1, sizeof *helper);
 
-	if (service == NULL)
+	if (helper == NULL)
 		return NULL;
-	service->loop = wsf_loop_new();
-	if (service->loop == NULL) {
-		free(service);
-		return NULL;
-	}
-	wsf_event_init(&service->ready);
-	wsf_event_init(&service->stopping);
-	pthread_mutex_init(&service->queue_lock, NULL);
-	service->queue_tail = &service->queue;
-	return service;
+	wsf_event_init(&helper->ready);
+	wsf_event_init(&helper->stopping);
+	pthread_mutex_init(&helper->queue_lock, NULL);
+	helper->queue_tail = &helper->queue;
+	helper->alarm_ns = helper->sweep_ns = WSF_NO_DEADLINE;
+	helper->engine = wsf_engine_new();
+	helper->scratch = malloc(WSF_SCRATCH_BYTES);
+	if (helper->engine != NULL && helper->scratch != NULL)
+		return helper;
+	helper_free(helper);
+	return NULL;
 }
 
-static int start(struct wsf_service **out)
+int wsf_helper_start(struct wsf_helper **out)
 {
-	struct wsf_service *service = service_new();
+	struct wsf_helper *helper = helper_new();
 	sigset_t all, before;
 	int rv;
 
-	if (service == NULL)
+	if (helper == NULL)
 		return -ENOMEM;
 	/* The helper takes no signals: they are the program's. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	rv = -pthread_create(&service->thread, NULL, helper_main, service);
+	rv = -pthread_create(&helper->thread, NULL, helper_main, helper);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (rv == 0) {
-		while (wsf_event_seen(&service->ready) == 0)
-			(void)wsf_event_wait(&service->ready, 0, WSF_NO_DEADLINE);
-		rv = service->start_error;
+		while (wsf_event_seen(&helper->ready) == 0)
+			(void)wsf_event_wait(&helper->ready, 0, WSF_NO_DEADLINE);
+		rv = helper->start_error;
 		if (rv != 0)
-			pthread_join(service->thread, NULL);
+			pthread_join(helper->thread, NULL);
 	}
-	if (rv != 0) {
-		service_free(service);
-		return rv;
-	}
-	*out = service;
-	return 0;
-}
-
-int wsf_service_acquire(struct wsf_service **service)
-{
-	int rv = 0;
-
-	pthread_mutex_lock(&life_lock);
-	if (current == NULL)
-		rv = start(&current);
-	if (rv == 0) {
-		current->users++;
-		*service = current;
-	}
-	pthread_mutex_unlock(&life_lock);
+	if (rv != 0)
+		helper_free(helper);
+	else
+		*out = helper;
 	return rv;
 }
 
-void wsf_service_release(struct wsf_service *service)
+void wsf_helper_stop(struct wsf_helper *helper)
 {
-	bool last;
-
-	pthread_mutex_lock(&life_lock);
-	last = --service->users == 0;
-	if (last)
-		current = NULL;
-	pthread_mutex_unlock(&life_lock);
-	if (!last)
-		return;
-	/* The lock keeps the helper from stopping the loop before it is woken. */
-	pthread_mutex_lock(&service->queue_lock);
-	wsf_event_notify(&service->stopping);
-	wsf_loop_wake(service->loop);
-	pthread_mutex_unlock(&service->queue_lock);
-	pthread_join(service->thread, NULL);
-	service_free(service);
-}
-
-void wsf_service_leave(void *service)
-{
-	wsf_service_release(service);
+	/* The lock keeps the helper from stopping the engine before it is woken. */
+	pthread_mutex_lock(&helper->queue_lock);
+	wsf_event_notify(&helper->stopping);
+	wsf_engine_wake(helper->engine);
+	pthread_mutex_unlock(&helper->queue_lock);
+	pthread_join(helper->thread, NULL);
+	helper_free(helper);
 }

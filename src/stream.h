@@ -5,8 +5,9 @@
  * threads call the first part, through the cookie; the service's helper thread calls the second.
  *
  * Lock order, written only here: the listener's lock, then a stream's transmit lock, then its stream lock, then the
- * service's queue lock. The service's life lock is taken with none of them held. No lock is held while a callback of
- * the listener (struct wsf_stream_owner) runs, and none while a thread waits.
+ * queue lock of its helper thread. The service's life lock is taken with none of them held, and on no helper thread. No
+ * lock is held while a callback of the listener (struct wsf_stream_owner) runs, and none while a thread waits, but the
+ * life lock while a helper thread starts.
  */
 #ifndef WSF_STREAM_H
 #define WSF_STREAM_H
@@ -51,6 +52,8 @@ struct wsf_stream_ops {
 	void (*want_read)(void *link);		/* any thread: go on reading after WSF_NEXT_PAUSE or a hand-over */
 	void (*want_hand_over)(void *link);	/* any thread: call wsf_stream_hand_over soon */
 	void (*want_timer)(void *link);		/* any thread: call wsf_stream_timer soon */
+	/* Any thread: storage is held: call wsf_stream_release_idle now and then until it returns false. */
+	void (*want_sweep)(void *link);
 	void (*end)(void *link);		/* any thread: close the connection, then wsf_stream_gone */
 	void (*set_timer)(void *link, int64_t deadline_ns);	/* helper thread: when to call wsf_stream_timer */
 	void (*free)(void *link);

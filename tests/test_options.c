@@ -88,6 +88,7 @@ static void check_defaults(const struct ws_options *values)
 	ck_assert(!values->send_no_context_takeover);
 	ck_assert(!values->recv_no_context_takeover);
 	ck_assert_uint_eq(values->max_inflate_ratio, 200);
+	ck_assert_uint_eq(values->helper_threads, 0);
 }
 
 START_TEST(no_options_are_the_defaults)
@@ -367,6 +368,7 @@ static const struct {
 	{ "compression_level", offsetof(struct ws_options, compression_level), 1, 9 },
 	{ "send_window_bits", offsetof(struct ws_options, send_window_bits), 9, 15 },
 	{ "recv_window_bits", offsetof(struct ws_options, recv_window_bits), 9, 15 },
+	{ "helper_threads", offsetof(struct ws_options, helper_threads), 0, 64 },
 	{ "on_text", offsetof(struct ws_options, on_text), WS_TEXT_REJECT, WS_TEXT_BYTES },
 	{ "verify", offsetof(struct ws_options, verify), WS_VERIFY_ON, WS_VERIFY_OFF },
 	{ "min_tls", offsetof(struct ws_options, min_tls), WS_TLS_1_2, WS_TLS_1_3 },
@@ -889,6 +891,25 @@ START_TEST(the_first_struct_is_taken)
 }
 END_TEST
 
+/* helper_threads begins where the struct before it ended: no older program has set what is there. */
+START_TEST(the_struct_before_helper_threads_is_taken)
+{
+	struct ws_options in;
+	struct wsf_options *options;
+	struct wsf_failure failure;
+
+	ck_assert_uint_eq(offsetof(struct ws_options, helper_threads) % _Alignof(struct ws_options), 0);
+	memset(&in, 0xa5, sizeof(in));
+	memcpy(&in, &(struct ws_options)WS_OPTIONS_INIT, offsetof(struct ws_options, helper_threads));
+	in.size = offsetof(struct ws_options, helper_threads);
+	in.max_inflate_ratio = 7;
+	ck_assert_int_eq(wsf_options_copy(&options, &in, &failure), 0);
+	ck_assert_uint_eq(wsf_options_get(options)->max_inflate_ratio, 7);
+	ck_assert_uint_eq(wsf_options_get(options)->helper_threads, 0);
+	wsf_options_unref(options);
+}
+END_TEST
+
 START_TEST(a_newer_longer_struct_is_taken_where_what_is_new_is_unused)
 {
 	union {
@@ -1083,6 +1104,7 @@ static void add_tests(TCase *tcase)
 	tcase_add_test(tcase, the_path_is_absolute_and_has_no_query);
 	tcase_add_test(tcase, an_older_shorter_struct_gets_defaults_for_the_rest);
 	tcase_add_test(tcase, the_first_struct_is_taken);
+	tcase_add_test(tcase, the_struct_before_helper_threads_is_taken);
 	tcase_add_test(tcase, a_newer_longer_struct_is_taken_where_what_is_new_is_unused);
 	tcase_add_test(tcase, an_impossible_size_is_refused);
 	tcase_add_test(tcase, a_size_that_no_struct_has_is_refused);

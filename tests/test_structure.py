@@ -38,7 +38,7 @@ ROOMS = {
     "cookie":   "wait options stream wsfile",
     "control":  "utf8 errmap stream cookie wsfile",
     "heap":     "",
-    "service":  "stream wait socket tls transport",
+    "service":  "stream wait socket tls transport heap",
     "connect":  "errmap wait",
     "bind":     "url errmap wait connect wsfile",
     "tunnel":   "url http crypto wipe errmap proxy wait",
@@ -70,6 +70,8 @@ SYSTEM = {
     "utf8": "emmintrin immintrin arm_neon",
     "cookie": "stdio_ext",
     "control": "stdio_ext",
+    "service": "sys/epoll sys/event",
+    "opener": "sys/resource",
 }
 
 PURE = "wipe heap ring uri url mask utf8 frame http endpoint options errmap proxy".split()
@@ -152,7 +154,7 @@ def libraries_stay_in_their_rooms(top):
     for path in sources(os.path.join(top, "src")) + sources(os.path.join(top, "include")):
         text, name = read(path), os.path.relpath(path, top)
         if "libwebsockets.h" in text:
-            check(name == "src/service.c", "%s names libwebsockets.h; only src/service.c may" % name)
+            check(name == "src/service_lws.c", "%s names libwebsockets.h; only src/service_lws.c may" % name)
         if re.search(r"#\s*include\s*<openssl/", text):
             check(re.fullmatch(r"src/(crypto|tls(_\w+)?)\.[ch]", name),
                   "%s includes an OpenSSL header; only the rooms crypto and tls may" % name)

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: 0BSD */
+/*
+ * A helper's libwebsockets context: the event loop, its timer, the wake-up from other threads. It watches one
+ * descriptor of ours, the poller, adopted in the raw-file role, and no sockets: its own poll back end looks at every
+ * descriptor for each event and its table of them is as large as RLIMIT_NOFILE was at the start; its libuv and libev
+ * back ends handle signals, which are the program's. A socket of its own costs more than our whole link, too.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <libwebsockets.h>
+
+#include "service_private.h"
+
+/* The poller and the wake-up, with room to spare: libwebsockets counts from the end. */
+#define DESCRIPTORS 8
+/* What libwebsockets opens: two for the wake-up, and the random device. */
+#define OPENED 3
+/* It waits for whole milliseconds, rounded down: with one more it neither spins nor wakes too early. */
+#define ROUNDING_US 1000
+/* Between attempts when it can't even wait. */
+#define BROKEN_MS 10
+/* The first wake-up is there at once, or never. */
+#define PROBE_NS INT64_C(20000000)
+
+struct wsf_engine {
+	struct lws_context *context;	/* [I] once ready */
+	struct wsf_helper *helper;	/* [I] once ready */
+	lws_sorted_usec_list_t alarm;	/* [H] */
+	bool wakes;			/* [H] a wake-up has come */
+};
+
+static int lws_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t size)
+{
+	struct wsf_engine *engine = lws_context_user(lws_get_context(wsi));
+
+	(void)user;
+	(void)in;
+	(void)size;
+	switch (reason) {
+	case LWS_CALLBACK_EVENT_WAIT_CANCELLED:
+		engine->wakes = true;
+		(void)wsf_helper_drain(engine->helper);
+		return 0;
+	case LWS_CALLBACK_RAW_RX_FILE:
+		wsf_helper_serve(engine->helper);
+		return 0;
+	default:
+		return 0;
+	}
+}
+
+static const struct lws_protocols protocols[] = {
+	{ .name = "wsfile", .callback = lws_callback },
+	{ 0 },
+};
+
+/* libwebsockets prints to standard error unless told not to; a program that chose levels of its own keeps them. */
+static void silence(void)
+{
+	if (lwsl_visible(LLL_ERR) && lwsl_visible(LLL_WARN) && lwsl_visible(LLL_NOTICE) && !lwsl_visible(LLL_INFO))
+		lws_set_log_level(0, NULL);
+}
+
+struct wsf_engine *wsf_engine_new(void)
+{
+	silence();
+	return calloc(1, sizeof(struct wsf_engine));
+}
+
+void wsf_engine_free(struct wsf_engine *engine)
+{
+	free(engine);
+}
+
+/* libwebsockets does not say why it failed. */
+static int guess_error(int fd)
+{
+	int copies[OPENED], count, error = ENOMEM;
+
+	for (count = 0; count < OPENED; count++) {
+		copies[count] = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+		if (copies[count] < 0) {
+			error = errno;
+			break;
+		}
+	}
+	while (count > 0)
+		close(copies[--count]);
+	return -error;
+}
+
+static int create_context(struct wsf_engine *engine)
+{
+	const struct lws_context_creation_info info = {
+		.port = CONTEXT_PORT_NO_LISTEN,
+		.protocols = protocols,
+		.user = engine,
+		.vhost_name = "wsfile",
+		.fd_limit_per_thread = DESCRIPTORS,
+	};
+	struct sigaction pipe_action;
+
+	/* lws_create_context sets SIGPIPE to be ignored: that is the program's to decide. */
+	sigaction(SIGPIPE, NULL, &pipe_action);
+	engine->context = lws_create_context(&info);
+	sigaction(SIGPIPE, &pipe_action, NULL);
+	return engine->context != NULL ? 0 : -ENOMEM;
+}
+
+/* libwebsockets does without its wake-up where there was no descriptor for it, and sleeps for ever then. */
+static bool can_wake(struct wsf_engine *engine)
+{
+	wsf_engine_set_alarm(engine, wsf_now_ns() + PROBE_NS);
+	wsf_engine_wake(engine);
+	wsf_engine_turn(engine);
+	lws_sul_cancel(&engine->alarm);
+	return engine->wakes;
+}
+
+int wsf_engine_start(struct wsf_engine *engine, struct wsf_helper *helper, int poller)
+{
+	lws_adopt_desc_t info = {
+		.type = LWS_ADOPT_RAW_FILE_DESC,
+		.vh_prot_name = "wsfile",
+		.fd.filefd = poller,
+	};
+
+	engine->helper = helper;
+	if (create_context(engine) != 0)
+		return guess_error(poller);
+	if (!can_wake(engine))
+		return guess_error(poller);
+	info.vh = lws_get_vhost_by_name(engine->context, "wsfile");
+	return info.vh != NULL && lws_adopt_descriptor_vhost_via_info(&info) != NULL ? 0 : -ENOMEM;
+}
+
+void wsf_engine_stop(struct wsf_engine *engine)
+{
+	if (engine->context == NULL)
+		return;
+	lws_sul_cancel(&engine->alarm);
+	lws_context_destroy(engine->context);
+}
+
+void wsf_engine_turn(struct wsf_engine *engine)
+{
+	if (lws_service(engine->context, 0) < 0)
+		poll(NULL, 0, BROKEN_MS);
+}
+
+/* That the wait has ended is all that is needed. */
+static void alarm_fired(lws_sorted_usec_list_t *alarm)
+{
+	(void)alarm;
+}
+
+void wsf_engine_set_alarm(struct wsf_engine *engine, int64_t deadline_ns)
+{
+	int64_t left_ns;
+
+	if (deadline_ns == WSF_NO_DEADLINE) {
+		lws_sul_cancel(&engine->alarm);
+		return;
+	}
+	left_ns = deadline_ns - wsf_now_ns();
+	lws_sul_schedule(engine->context, 0, &engine->alarm, alarm_fired,
+	    left_ns > 0 ? left_ns / 1000 + ROUNDING_US : 1);
+}
+
+void wsf_engine_wake(struct wsf_engine *engine)
+{
+	lws_cancel_service(engine->context);
+}
