@@ -82,6 +82,14 @@ static void forget_position(struct wsf_cookie *cookie)
 #endif
 }
 
+/* What each read and each write begins with. */
+static void begin(struct wsf_cookie *cookie)
+{
+	forget_position(cookie);
+	if (atomic_load_explicit(&cookie->warmth, memory_order_relaxed) != WSF_USED)
+		wsf_cookie_warm_up(cookie);
+}
+
 /* Whether stdio fills its own buffer, from which bytes can come back, or goes past it for a long fread. */
 static enum wsf_read_kind read_kind(FILE *file, const char *buffer, size_t size)
 {
@@ -101,7 +109,7 @@ ssize_t wsf_cookie_read(struct wsf_cookie *cookie, char *buffer, size_t size, en
 {
 	ssize_t n;
 
-	forget_position(cookie);
+	begin(cookie);
 	if (!cookie->reads) {
 		errno = EBADF;
 		return -1;
@@ -138,7 +146,7 @@ static ssize_t do_write(struct wsf_cookie *cookie, const char *buffer, size_t si
 {
 	ssize_t n;
 
-	forget_position(cookie);
+	begin(cookie);
 	if (!cookie->writes) {
 		errno = EBADF;
 		return WRITE_FAILED;
@@ -185,12 +193,21 @@ static int do_seek(struct wsf_cookie *cookie, int64_t offset, int whence)
 	return -1;
 }
 
+static bool last_half(const struct wsf_cookie *cookie)
+{
+	if (cookie->halves == NULL)
+		return true;
+	if (atomic_fetch_sub(cookie->halves, 1) != 1)
+		return false;
+	free(cookie->halves);
+	return true;
+}
+
 static int close_stream(struct wsf_cookie *cookie)
 {
 	int rv;
 
-	if (atomic_fetch_sub(cookie->halves, 1) == 1) {
-		free(cookie->halves);
+	if (last_half(cookie)) {
 		if (cookie->closing_until_ns == 0)
 			cookie->closing_until_ns = wsf_stream_closing_until_ns(cookie->stream);
 		return wsf_stream_close(cookie->stream, cookie->closing_until_ns);
@@ -213,11 +230,12 @@ static int do_close(struct wsf_cookie *cookie)
 	int saved_errno = errno, rv = 0;
 
 	unregister_cookie(cookie);
+	wsf_cookie_forget_warm(cookie);
 	if (cookie->stream != NULL)
 		rv = close_stream(cookie);
-	else if (atomic_fetch_sub(cookie->halves, 1) == 1)
-		free(cookie->halves);
-	free(cookie->buffer);
+	else
+		(void)last_half(cookie);
+	wsf_cookie_buffer_free(cookie);
 	free(cookie);
 	errno = rv < 0 ? -rv : saved_errno;
 	return rv < 0 ? -1 : 0;
@@ -305,29 +323,31 @@ static struct wsf_cookie *cookie_create(const char *mode, bool reads, bool write
 	cookie->reads = reads;
 	cookie->writes = writes;
 	cookie->halves = halves;
-	if (buffer_bytes > 0 && (cookie->buffer = malloc(buffer_bytes)) == NULL)
+	if (wsf_cookie_buffer_create(cookie, buffer_bytes) != 0)
 		goto fail;
 	cookie->file = open_file(cookie, mode);
 	if (cookie->file == NULL)
 		goto fail;
 	setvbuf(cookie->file, cookie->buffer, buffer_bytes > 0 ? _IOFBF : _IONBF, buffer_bytes);
+	wsf_cookie_buffer_bind(cookie);
 	register_cookie(cookie);
 	return cookie;
 fail:
-	free(cookie->buffer);
+	wsf_cookie_buffer_free(cookie);
 	free(cookie);
 	return NULL;
 }
 
 int wsf_files_create(struct wsf_files *files, const struct wsf_mode *mode, bool pair, size_t stdio_buffer_bytes)
 {
-	atomic_uint *halves = malloc(sizeof *halves);
+	atomic_uint *halves = pair ? malloc(sizeof *halves) : NULL;
 	struct wsf_cookie *first, *second = NULL;
 
-	if (halves == NULL)
+	if (pair && halves == NULL)
 		return -ENOMEM;
 	/* The failure of the second half would free the count with the first. */
-	atomic_init(halves, pair ? 2 : 1);
+	if (pair)
+		atomic_init(halves, 2);
 	first = cookie_create(pair ? "r" : mode->stdio, mode->read, mode->write && !pair, halves, stdio_buffer_bytes);
 	if (first == NULL) {
 		free(halves);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: 0BSD */
 /*
- * The inside of a cookie, shared by cookie.c (what the C library calls) and control.c (what the program calls besides)
- * only. Called from the program's threads.
+ * The inside of a cookie, shared by cookie.c (what the C library calls), cookie_buffer.c (stdio's buffers) and
+ * control.c (what the program calls besides) only. Called from the program's threads.
  */
 #ifndef WSF_COOKIE_PRIVATE_H
 #define WSF_COOKIE_PRIVATE_H
@@ -11,15 +11,21 @@
 
 #include "stream.h"
 
+/* Of stdio's buffer: whether its pages may be there, and it was used since somebody looked. */
+enum wsf_warmth { WSF_COLD, WSF_WARM, WSF_USED };
+
 struct wsf_cookie {
 	struct wsf_cookie *next;	/* in its bucket */
 	FILE *file;
 	struct wsf_stream *stream;	/* NULL before bind */
-	atomic_uint *halves;		/* FILEs of the stream that are open, shared by both */
-	bool reads, writes;
+	atomic_uint *halves;		/* of a pair: FILEs that are open, shared by both; NULL = the only one */
 	int64_t closing_until_ns;	/* fclose is under way, and has to be over then; 0 = it is not */
-	bool just_sought;		/* nothing was read or written since the last seek */
 	char *buffer;			/* stdio's: it ignores a size without one (glibc) */
+	size_t mapped_bytes;		/* of buffer, 0 = malloc'd or none */
+	bool reads, writes;
+	bool just_sought;		/* nothing was read or written since the last seek */
+	atomic_uchar warmth;		/* enum wsf_warmth */
+	uint16_t place;			/* in the queue of warm buffers, under its lock */
 };
 
 /* NULL with errno EBADF where the FILE is none of ours. */
@@ -27,5 +33,17 @@ struct wsf_cookie *wsf_cookie_find(FILE *file);
 
 /* The read cookie: at least one byte, 0 = EOF, -1 with errno. The FILE is locked. */
 ssize_t wsf_cookie_read(struct wsf_cookie *cookie, char *buffer, size_t size, enum wsf_read_kind kind);
+
+/* --- cookie_buffer.c --- */
+
+/* Before there is a FILE. Returns 0 or -ENOMEM. */
+int wsf_cookie_buffer_create(struct wsf_cookie *cookie, size_t size);
+/* When the FILE has it. */
+void wsf_cookie_buffer_bind(struct wsf_cookie *cookie);
+void wsf_cookie_buffer_free(struct wsf_cookie *cookie);
+/* Where it is not WSF_USED, and stdio's buffer is: it will be, and another one may become cold. */
+void wsf_cookie_warm_up(struct wsf_cookie *cookie);
+/* Before the FILE goes. */
+void wsf_cookie_forget_warm(struct wsf_cookie *cookie);
 
 #endif
