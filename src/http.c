@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FIRST_CAPACITY_BYTES 512
+#define FIRST_BYTES 512
+#define LIMIT_MAX_BYTES (UINT32_MAX / 4)
 
 enum state {
 	STATE_METHOD,
@@ -49,8 +50,8 @@ static bool is_value_char(char c)
 void wsf_http_init(struct wsf_http *http, enum wsf_http_kind kind, size_t limit_bytes)
 {
 	memset(http, 0, sizeof(*http));
-	http->kind = kind;
-	http->limit_bytes = limit_bytes;
+	http->kind = (uint8_t)kind;
+	http->limit_bytes = limit_bytes < LIMIT_MAX_BYTES ? (uint32_t)limit_bytes : LIMIT_MAX_BYTES;
 	http->state = kind == WSF_HTTP_REQUEST ? STATE_METHOD : STATE_RESPONSE_VERSION;
 }
 
@@ -59,13 +60,12 @@ void wsf_http_clear(struct wsf_http *http)
 	if (http == NULL)
 		return;
 	free(http->block);
-	free(http->fields);
 	memset(http, 0, sizeof(*http));
 }
 
 static int enter(struct wsf_http *http, enum state state)
 {
-	http->state = (int)state;
+	http->state = (uint8_t)state;
 	http->matched_bytes = 0;
 	return 0;
 }
@@ -81,14 +81,14 @@ static int refuse(struct wsf_http *http, int error, const char *reason)
 static int take_version(struct wsf_http *http, char c, bool *whole)
 {
 	static const char prefix[] = "HTTP/1.";
-	size_t at = http->matched_bytes++;
+	uint32_t at = http->matched_bytes++;
 
 	*whole = false;
 	if (at < strlen(prefix))
 		return c == prefix[at] ? 0 : refuse(http, -EPROTO, not_http);
 	if (!wsf_http_is_digit(c))
 		return refuse(http, -EPROTO, not_http);
-	http->minor_version = c - '0';
+	http->minor_version = (uint8_t)(c - '0');
 	*whole = true;
 	return 0;
 }
@@ -134,7 +134,7 @@ static int take_status_line(struct wsf_http *http, char c)
 		if (!wsf_http_is_digit(c) || (http->matched_bytes == 0 && c == '0'))
 			return refuse(http, -EPROTO, not_http);
 		http->matched_bytes++;
-		http->status = http->status * 10 + (c - '0');
+		http->status = (uint16_t)(http->status * 10 + (c - '0'));
 		return 0;
 	default:
 		if (c == '\r')
@@ -203,16 +203,16 @@ static int take_byte(struct wsf_http *http, char c)
 /* Room for one more byte and a NUL. Doubling keeps the copying linear. */
 static int reserve(struct wsf_http *http)
 {
-	size_t capacity = http->capacity_bytes == 0 ? FIRST_CAPACITY_BYTES : http->capacity_bytes * 2;
+	uint32_t bytes = http->block_bytes == 0 ? FIRST_BYTES : http->block_bytes * 2;
 	char *block;
 
-	if (http->used_bytes + 1 < http->capacity_bytes)
+	if (http->used_bytes + 1 < http->block_bytes)
 		return 0;
-	block = realloc(http->block, capacity);
+	block = realloc(http->block, bytes);
 	if (block == NULL)
 		return refuse(http, -ENOMEM, "out of memory");
 	http->block = block;
-	http->capacity_bytes = capacity;
+	http->block_bytes = bytes;
 	return 0;
 }
 
@@ -231,18 +231,6 @@ static char *cut_line(char *line)
 	return cut(line, '\r') + 1;
 }
 
-static void split_start_line(struct wsf_http *http, char *line)
-{
-	if (http->kind == WSF_HTTP_REQUEST) {
-		http->method = line;
-		http->target = cut(line, ' ');
-		cut(line + strlen(line) + 1, ' ');
-	} else {
-		line += strlen("HTTP/1.1 101");
-		http->phrase = *line == '\0' ? line : line + 1;
-	}
-}
-
 static char *trim(char *value)
 {
 	size_t length;
@@ -256,25 +244,57 @@ static char *trim(char *value)
 	return value;
 }
 
-/* The block holds only what the states let through, so every delimiter is there. */
-static int split_block(struct wsf_http *http)
+/* Put a piece behind those before; it never lies before that place. */
+static char *put(char *out, const char *piece)
 {
-	char *line = http->block, *next;
+	size_t size = strlen(piece) + 1;
 
-	http->fields = calloc(http->field_count + 1, sizeof(*http->fields));
-	if (http->fields == NULL)
-		return refuse(http, -ENOMEM, "out of memory");
+	memmove(out, piece, size);
+	return out + size;
+}
+
+static char *put_start_line(const struct wsf_http *http, char *out, char *line)
+{
+	char *target;
+
+	if (http->kind == WSF_HTTP_REQUEST) {
+		target = cut(line, ' ');
+		cut(target, ' ');
+		return put(put(out, line), target);
+	}
+	line += strlen("HTTP/1.1 101");
+	return put(out, *line == '\0' ? line : line + 1);
+}
+
+/* The block holds only what the states let through, so every delimiter is there. Returns the size of the pieces. */
+static uint32_t split_block(struct wsf_http *http)
+{
+	char *line = http->block, *out = http->block, *next, *value;
+
 	http->block[http->used_bytes] = '\0';
 	next = cut_line(line);
-	split_start_line(http, line);
-	for (size_t i = 0; i < http->field_count; i++) {
+	out = put_start_line(http, out, line);
+	for (unsigned i = 0; i < http->field_count; i++) {
 		line = next;
 		next = cut_line(line);
-		http->fields[i].name = line;
-		http->fields[i].value = trim(cut(line, ':'));
+		value = trim(cut(line, ':'));
+		out = put(put(out, line), value);
 	}
 	http->complete = true;
-	return 0;
+	return (uint32_t)(out - http->block);
+}
+
+/* It stays as long as the connection: in memory of its size. A new piece, so that the next one finds the old. */
+static void shrink(struct wsf_http *http, uint32_t bytes)
+{
+	char *block = malloc(bytes);
+
+	if (block == NULL)
+		return;
+	memcpy(block, http->block, bytes);
+	free(http->block);
+	http->block = block;
+	http->block_bytes = bytes;
 }
 
 static int feed(struct wsf_http *http, const char *in, size_t size, size_t *used)
@@ -294,8 +314,8 @@ static int feed(struct wsf_http *http, const char *in, size_t size, size_t *used
 	}
 	if (http->state != STATE_DONE)
 		return 0;
-	rv = split_block(http);
-	return rv != 0 ? rv : 1;
+	shrink(http, split_block(http));
+	return 1;
 }
 
 int wsf_http_feed(struct wsf_http *http, const void *in, size_t size, size_t *used, const char **reason)
@@ -311,20 +331,60 @@ int wsf_http_feed(struct wsf_http *http, const void *in, size_t size, size_t *us
 	return rv;
 }
 
+static const char *behind(const char *piece)
+{
+	return piece + strlen(piece) + 1;
+}
+
+static bool is_complete(const struct wsf_http *http, enum wsf_http_kind kind)
+{
+	return http->complete && http->kind == kind;
+}
+
+const char *wsf_http_method(const struct wsf_http *http)
+{
+	return is_complete(http, WSF_HTTP_REQUEST) ? http->block : NULL;
+}
+
+const char *wsf_http_target(const struct wsf_http *http)
+{
+	return is_complete(http, WSF_HTTP_REQUEST) ? behind(http->block) : NULL;
+}
+
+const char *wsf_http_phrase(const struct wsf_http *http)
+{
+	return is_complete(http, WSF_HTTP_RESPONSE) ? http->block : NULL;
+}
+
+bool wsf_http_next_field(const struct wsf_http *http, struct wsf_http_field *field)
+{
+	if (!http->complete || field->number == http->field_count)
+		return false;
+	if (field->number++ > 0)
+		field->name = behind(field->value);
+	else
+		field->name = behind(http->kind == WSF_HTTP_REQUEST ? behind(http->block) : http->block);
+	field->value = behind(field->name);
+	return true;
+}
+
 size_t wsf_http_field_count(const struct wsf_http *http, const char *name)
 {
+	struct wsf_http_field field = { 0 };
 	size_t count = 0;
 
-	for (size_t i = 0; http->complete && i < http->field_count; i++)
-		count += wsf_http_equal_fold(http->fields[i].name, name);
+	while (wsf_http_next_field(http, &field))
+		count += wsf_http_equal_fold(field.name, name);
 	return count;
 }
 
 const char *wsf_http_field_at(const struct wsf_http *http, const char *name, size_t index)
 {
-	for (size_t i = 0; http->complete && i < http->field_count; i++) {
-		if (wsf_http_equal_fold(http->fields[i].name, name) && index-- == 0)
-			return http->fields[i].value;
+	struct wsf_http_field field = { 0 };
+
+	while (wsf_http_next_field(http, &field)) {
+		if (wsf_http_equal_fold(field.name, name) && index-- == 0)
+			return field.value;
 	}
 	return NULL;
 }
@@ -358,8 +418,10 @@ static bool list_has(const char *list, const char *token, bool fold)
 
 bool wsf_http_lists_have(const struct wsf_http *http, const char *name, const char *token, bool fold)
 {
-	for (size_t i = 0; http->complete && i < http->field_count; i++) {
-		if (wsf_http_equal_fold(http->fields[i].name, name) && list_has(http->fields[i].value, token, fold))
+	struct wsf_http_field field = { 0 };
+
+	while (wsf_http_next_field(http, &field)) {
+		if (wsf_http_equal_fold(field.name, name) && list_has(field.value, token, fold))
 			return true;
 	}
 	return false;

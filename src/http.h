@@ -9,32 +9,32 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum wsf_http_kind { WSF_HTTP_REQUEST, WSF_HTTP_RESPONSE };
 
 #define WSF_HTTP_MAX_FIELDS 128
 
 struct wsf_http_field {
-	const char *name;		/* into block */
-	const char *value;		/* into block, outer spaces and tabs removed */
+	const char *name;
+	const char *value;		/* outer spaces and tabs removed */
+	unsigned number;		/* it is the first, second, … */
 };
 
-/* One header block. After a complete feed every pointer lives until wsf_http_clear. */
+/* One header block, of one connection as long as that lives. */
 struct wsf_http {
-	enum wsf_http_kind kind;
-	size_t limit_bytes;		/* of the whole block, start line and blank line included */
-	char *block;			/* own copy, NUL-terminated pieces once parsed */
-	size_t used_bytes, capacity_bytes;
-	int state;			/* of the parser: what the next byte belongs to */
-	size_t matched_bytes;		/* of the part of the start line that state is in */
-	int error;			/* negative errno once the block is refused, with its reason: both are final */
+	char *block;			/* as it comes; once complete, pieces with a NUL each: start line, names, values */
 	const char *reason;
-	const char *method, *target;	/* request */
-	int status;			/* response */
-	const char *phrase;		/* response, may be "" */
-	int minor_version;		/* the 1 of HTTP/1.1 */
-	struct wsf_http_field *fields;	/* in order */
-	size_t field_count;
+	int error;			/* negative errno once the block is refused, with its reason: both are final */
+	uint32_t limit_bytes;		/* of the whole block, start line and blank line included */
+	uint32_t used_bytes;		/* taken */
+	uint32_t block_bytes;		/* of block's memory */
+	uint32_t matched_bytes;		/* of the part of the start line that state is in */
+	uint16_t status;		/* response */
+	uint16_t field_count;
+	uint8_t kind;			/* enum wsf_http_kind */
+	uint8_t state;			/* of the parser: what the next byte belongs to */
+	uint8_t minor_version;		/* the 1 of HTTP/1.1 */
 	bool complete;
 };
 
@@ -50,6 +50,13 @@ void wsf_http_clear(struct wsf_http *http);
  * soon as it can't become a start line. Work is linear in the bytes, however they are split.
  */
 int wsf_http_feed(struct wsf_http *http, const void *in, size_t size, size_t *used, const char **reason);
+
+/* Of a complete block, each NULL where there is none; every pointer lives until wsf_http_clear. */
+const char *wsf_http_method(const struct wsf_http *http);	/* request */
+const char *wsf_http_target(const struct wsf_http *http);	/* request */
+const char *wsf_http_phrase(const struct wsf_http *http);	/* response, may be "" */
+/* The next field, in order; start from { 0 }. Returns false behind the last. */
+bool wsf_http_next_field(const struct wsf_http *http, struct wsf_http_field *field);
 
 /* The first field of that name, case ignored, or NULL; and how many there are. */
 const char *wsf_http_field(const struct wsf_http *http, const char *name);

@@ -79,6 +79,7 @@ static void find_realm(const char *in, char *out, size_t out_bytes)
 
 void wsf_http_realm(const struct wsf_http *http, char *out, size_t out_bytes)
 {
+	struct wsf_http_field field = { 0 };
 	const char *name = http->status == 407 ? "Proxy-Authenticate" : "WWW-Authenticate";
 
 	if (out_bytes == 0)
@@ -86,8 +87,8 @@ void wsf_http_realm(const struct wsf_http *http, char *out, size_t out_bytes)
 	out[0] = '\0';
 	if (!http->complete || (http->status != 401 && http->status != 407))
 		return;
-	for (size_t i = 0; i < http->field_count && out[0] == '\0'; i++) {
-		if (wsf_http_equal_fold(http->fields[i].name, name))
-			find_realm(http->fields[i].value, out, out_bytes);
+	while (out[0] == '\0' && wsf_http_next_field(http, &field)) {
+		if (wsf_http_equal_fold(field.name, name))
+			find_realm(field.value, out, out_bytes);
 	}
 }

@@ -48,13 +48,14 @@ static int judge_status(const struct wsf_http *http, char *reason, size_t reason
 {
 	bool denied = http->status == 401 || http->status == 403 || http->status == 407;
 	bool redirect = http->status >= 300 && http->status <= 399;
+	const char *phrase = wsf_http_phrase(http);
 	char realm[64] = "";
 	size_t length;
 
 	if (denied)
 		wsf_http_realm(http, realm, sizeof(realm));
 	snprintf(reason, reason_bytes, "the server answered %d%s%.48s%s%s%s%s", http->status,
-	    *http->phrase != '\0' ? " " : "", http->phrase, *realm != '\0' ? " (realm \"" : "", realm,
+	    *phrase != '\0' ? " " : "", phrase, *realm != '\0' ? " (realm \"" : "", realm,
 	    *realm != '\0' ? "\")" : "", redirect ? ", a redirect" : "");
 	length = reason_bytes > 0 ? strlen(reason) : 0;
 	for (size_t i = 0; i < length; i++) {
@@ -193,11 +194,11 @@ static bool origin_allowed(const struct wsf_http *http, const char *const *allow
 
 static bool announces_body(const struct wsf_http *http)
 {
-	for (size_t i = 0; i < http->field_count; i++) {
-		const struct wsf_http_field *field = &http->fields[i];
+	struct wsf_http_field field = { 0 };
 
-		if (wsf_http_equal_fold(field->name, "Transfer-Encoding") ||
-		    (wsf_http_equal_fold(field->name, "Content-Length") && strcmp(field->value, "0") != 0))
+	while (wsf_http_next_field(http, &field)) {
+		if (wsf_http_equal_fold(field.name, "Transfer-Encoding") ||
+		    (wsf_http_equal_fold(field.name, "Content-Length") && strcmp(field.value, "0") != 0))
 			return true;
 	}
 	return false;
@@ -222,15 +223,16 @@ static bool path_served(const char *target, const char *path)
 
 static int judge_http(const struct wsf_http *http, const struct wsf_http_rules *rules, const char **reason)
 {
+	const char *target = wsf_http_target(http);
 	struct authority host;
 	int status = 400;
 
 	if (http->minor_version < 1) {
 		*reason = "HTTP/1.1 is needed";
-	} else if (strcmp(http->method, "GET") != 0) {
+	} else if (strcmp(wsf_http_method(http), "GET") != 0) {
 		*reason = "the method is not GET";
 		status = 405;
-	} else if (*http->target != '/' || strchr(http->target, '#') != NULL) {
+	} else if (*target != '/' || strchr(target, '#') != NULL) {
 		*reason = "the target is not an absolute path";
 	} else if (wsf_http_field_count(http, "Host") != 1) {
 		*reason = "one Host header is needed";
@@ -238,7 +240,7 @@ static int judge_http(const struct wsf_http *http, const struct wsf_http_rules *
 		*reason = "the Host header is malformed";
 	} else if (announces_body(http)) {
 		*reason = "a request with a body";
-	} else if (!path_served(http->target, rules->path)) {
+	} else if (!path_served(target, rules->path)) {
 		*reason = "nothing is served at this path";
 		status = 404;
 	} else {

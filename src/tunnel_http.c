@@ -68,6 +68,7 @@ static int receive_block(const struct wsf_tunnel_call *call, struct wsf_http *ht
 
 static int judge(const struct wsf_tunnel_call *call, const struct wsf_http *http)
 {
+	const char *phrase = wsf_http_phrase(http);
 	char realm[REALM_BYTES];
 	bool named;
 
@@ -83,7 +84,7 @@ static int judge(const struct wsf_tunnel_call *call, const struct wsf_http *http
 	}
 	return wsf_fail(call->failure, http->status == 401 || http->status == 403 ? EACCES : ECONNABORTED,
 	    WSF_TUNNEL_PROXY " answered HTTP %d%s%.*s", WSF_TUNNEL_PROXY_ARGUMENTS(call), http->status,
-	    *http->phrase != '\0' ? " " : "", SHOWN_PHRASE_BYTES, http->phrase);
+	    *phrase != '\0' ? " " : "", SHOWN_PHRASE_BYTES, phrase);
 }
 
 /* Of an answer that is on its way (RFC 9110, section 15.2); a 101 would end HTTP, which CONNECT did not ask for. */

@@ -54,14 +54,17 @@ static bool same_text(const char *a, const char *b)
 
 static bool same_block(const struct wsf_http *a, const struct wsf_http *b)
 {
+	struct wsf_http_field ours = { 0 }, theirs = { 0 };
+
 	if (a->complete != b->complete || !a->complete)
 		return a->complete == b->complete;
-	if (!same_text(a->method, b->method) || !same_text(a->target, b->target) || !same_text(a->phrase, b->phrase) ||
-	    a->status != b->status || a->minor_version != b->minor_version || a->field_count != b->field_count)
+	if (!same_text(wsf_http_method(a), wsf_http_method(b)) || !same_text(wsf_http_target(a), wsf_http_target(b)) ||
+	    !same_text(wsf_http_phrase(a), wsf_http_phrase(b)) || a->status != b->status || a->minor_version != b->minor_version ||
+	    a->field_count != b->field_count)
 		return false;
-	for (size_t i = 0; i < a->field_count; i++) {
-		if (!same_text(a->fields[i].name, b->fields[i].name) ||
-		    !same_text(a->fields[i].value, b->fields[i].value))
+	while (wsf_http_next_field(a, &ours)) {
+		if (!wsf_http_next_field(b, &theirs) || !same_text(ours.name, theirs.name) ||
+		    !same_text(ours.value, theirs.value))
 			return false;
 	}
 	return true;
@@ -151,19 +154,26 @@ static void assert_refused(enum wsf_http_kind kind, size_t limit, const char *te
 
 START_TEST(a_request_is_taken_apart)
 {
+	static const char *const names[] = {"Host", "X", "Empty", "Blank", "Outer", "x", "!#$%&'*+-.^_`|~09Az"};
+	struct wsf_http_field field = { 0 };
 	struct wsf_http http;
 
 	parse_good(&http, WSF_HTTP_REQUEST, "GET /a?b HTTP/1.1\r\nHost: h\r\nX:y\r\nEmpty:\r\nBlank: \t \r\n"
 	    "Outer:\t  in ner\tvalue \t\r\nx: again: \"\xc3\xa9\x80\"\r\n!#$%&'*+-.^_`|~09Az: 1\r\n\r\n");
-	ck_assert_str_eq(http.method, "GET");
-	ck_assert_str_eq(http.target, "/a?b");
+	ck_assert_str_eq(wsf_http_method(&http), "GET");
+	ck_assert_str_eq(wsf_http_target(&http), "/a?b");
 	ck_assert_int_eq(http.minor_version, 1);
 	ck_assert_uint_eq(http.field_count, 7);
-	ck_assert_str_eq(http.fields[1].name, "X");
+	for (unsigned i = 0; i < COUNT(names); i++) {
+		ck_assert(wsf_http_next_field(&http, &field));
+		ck_assert_str_eq(field.name, names[i]);
+		ck_assert_uint_eq(field.number, i + 1);
+	}
+	ck_assert(!wsf_http_next_field(&http, &field));
 	ck_assert_str_eq(wsf_http_field(&http, "host"), "h");
 	ck_assert_str_eq(wsf_http_field(&http, "X"), "y");
 	ck_assert_uint_eq(wsf_http_field_count(&http, "X"), 2);
-	ck_assert_str_eq(http.fields[5].value, "again: \"\xc3\xa9\x80\"");
+	ck_assert_str_eq(wsf_http_field_at(&http, "X", 1), "again: \"\xc3\xa9\x80\"");
 	ck_assert_str_eq(wsf_http_field(&http, "EMPTY"), "");
 	ck_assert_str_eq(wsf_http_field(&http, "blank"), "");
 	ck_assert_str_eq(wsf_http_field(&http, "outer"), "in ner\tvalue");
@@ -203,10 +213,10 @@ START_TEST(good_start_lines_are_understood)
 		struct wsf_http http;
 
 		parse_good(&http, cases[i].kind, cases[i].text);
-		ck_assert_pstr_eq(http.method, cases[i].method);
-		ck_assert_pstr_eq(http.target, cases[i].target);
+		ck_assert_pstr_eq(wsf_http_method(&http), cases[i].method);
+		ck_assert_pstr_eq(wsf_http_target(&http), cases[i].target);
 		ck_assert_int_eq(http.status, cases[i].status);
-		ck_assert_pstr_eq(http.phrase, cases[i].phrase);
+		ck_assert_pstr_eq(wsf_http_phrase(&http), cases[i].phrase);
 		ck_assert_int_eq(http.minor_version, cases[i].minor);
 		ck_assert_uint_eq(http.field_count, 0);
 		wsf_http_clear(&http);

@@ -50,8 +50,8 @@ START_TEST(our_parser_takes_our_request)
 	wsf_http_init(&http, WSF_HTTP_REQUEST, LIMIT);
 	ck_assert_int_eq(wsf_http_feed(&http, text, size, &used, &reason), 1);
 	ck_assert_uint_eq(used, size);
-	ck_assert_str_eq(http.method, "CONNECT");
-	ck_assert_str_eq(http.target, "example.org:443");
+	ck_assert_str_eq(wsf_http_method(&http), "CONNECT");
+	ck_assert_str_eq(wsf_http_target(&http), "example.org:443");
 	ck_assert_uint_eq(http.field_count, 3);
 	ck_assert_str_eq(wsf_http_field(&http, "Proxy-Authorization"), "Basic dTpw");
 	wsf_http_clear(&http);
