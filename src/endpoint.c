@@ -4,145 +4,45 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "endpoint.h"
+#include "endpoint_private.h"
 #include "mask.h"
 
 #define SCRATCH_BYTES 4096
 
-void wsf_endpoint_init(struct wsf_endpoint *endpoint, const struct wsf_endpoint_config *config)
+int wsf_endpoint_init(struct wsf_endpoint *endpoint, const struct wsf_endpoint_config *config)
 {
 	memset(endpoint, 0, sizeof *endpoint);
-	endpoint->config = *config;
+	endpoint->role = config->role;
+	endpoint->text_is_data = config->text_is_data;
+	endpoint->text_frames = config->text_frames;
+	endpoint->max_message_bytes = config->max_message_bytes;
+	endpoint->max_frame_bytes = config->max_frame_bytes;
+	endpoint->opening = calloc(1, sizeof *endpoint->opening);
+	if (endpoint->opening == NULL)
+		return -ENOMEM;
+	endpoint->opening->config = *config;
 	wsf_http_init(&endpoint->http, config->role == WSF_CLIENT ? WSF_HTTP_RESPONSE : WSF_HTTP_REQUEST,
 	    config->max_header_bytes);
+	return 0;
 }
 
 void wsf_endpoint_clear(struct wsf_endpoint *endpoint)
 {
 	wsf_http_clear(&endpoint->http);
 	wsf_deflate_clear(&endpoint->deflate);
+	free(endpoint->opening);
+	free(endpoint->extensions);
+	free(endpoint->control);
+	free(endpoint->keys);
 }
 
-static void fault(struct wsf_endpoint *endpoint, struct wsf_events *events, int error, unsigned code, const char *text)
+void wsf_endpoint_fault(struct wsf_endpoint *endpoint, struct wsf_events *events, int error, unsigned code,
+    const char *text)
 {
 	endpoint->phase = WSF_PHASE_DONE;
 	events->fault = error;
 	events->fault_code = code;
 	snprintf(events->text, sizeof events->text, "%s", text);
-}
-
-/* --- opening handshake --- */
-
-int wsf_endpoint_request(struct wsf_endpoint *endpoint, char **request, size_t *size)
-{
-	char key[WSF_KEY_TEXT_BYTES], extensions[WSF_EXTENSIONS_MAX];
-	const struct wsf_http_upgrade upgrade = {
-		.host = endpoint->config.host,
-		.target = endpoint->config.target,
-		.key = key,
-		.origin = endpoint->config.origin,
-		.user_agent = endpoint->config.user_agent,
-		.subprotocols = endpoint->config.subprotocols,
-		.authorization = endpoint->config.authorization,
-		.extensions = extensions,
-		.headers = endpoint->config.headers,
-	};
-	int rv;
-
-	wsf_deflate_offer(&endpoint->config.deflate, extensions);
-	if ((rv = wsf_crypto_key(key)) != 0 || (rv = wsf_crypto_accept(key, endpoint->accept)) != 0)
-		return rv;
-	*request = wsf_http_format_upgrade(&upgrade, size);
-	return *request != NULL ? 0 : -ENOMEM;
-}
-
-static void set_subprotocol(struct wsf_endpoint *endpoint, const char *subprotocol)
-{
-	snprintf(endpoint->subprotocol, sizeof endpoint->subprotocol, "%s", subprotocol != NULL ? subprotocol : "");
-}
-
-static void answer_arrived(struct wsf_endpoint *endpoint, struct wsf_events *events)
-{
-	const char *subprotocol, *refusal;
-	char reason[sizeof events->text];
-	int rv;
-
-	events->http_status = endpoint->http.status;
-	rv = wsf_http_check_answer(&endpoint->http, endpoint->accept, endpoint->config.subprotocols, &subprotocol,
-	    reason, sizeof reason);
-	if (rv < 0) {
-		fault(endpoint, events, -rv, 0, reason);
-		return;
-	}
-	rv = wsf_deflate_check_answer(&endpoint->http, &endpoint->config.deflate, &endpoint->deflate.params,
-	    endpoint->extensions, &refusal);
-	if (rv < 0) {
-		fault(endpoint, events, -rv, 0, refusal);
-		return;
-	}
-	set_subprotocol(endpoint, subprotocol);
-	endpoint->phase = WSF_PHASE_HEADER;
-	events->opened = true;
-}
-
-static void refuse(struct wsf_endpoint *endpoint, struct wsf_events *events, int status, const char *reason)
-{
-	events->http_status = status;
-	events->answer = wsf_http_format_refusal(status, reason, &events->answer_bytes);
-	fault(endpoint, events, EPROTO, 0, reason);
-}
-
-static void request_arrived(struct wsf_endpoint *endpoint, struct wsf_events *events)
-{
-	const struct wsf_http_rules rules = {
-		.path = endpoint->config.path,
-		.allowed_origins = endpoint->config.allowed_origins,
-		.subprotocols = endpoint->config.subprotocols,
-	};
-	const char *subprotocol, *reason, *key = wsf_http_field(&endpoint->http, "Sec-WebSocket-Key");
-	int status = wsf_http_check_request(&endpoint->http, &rules, &subprotocol, &reason);
-
-	if (status != 101) {
-		refuse(endpoint, events, status, reason);
-		return;
-	}
-	if (wsf_crypto_accept(key, endpoint->accept) != 0) {
-		refuse(endpoint, events, 500, "no cryptography to be had");
-		return;
-	}
-	wsf_deflate_choose(&endpoint->http, &endpoint->config.deflate, &endpoint->deflate.params, endpoint->extensions);
-	events->answer = wsf_http_format_accept(endpoint->accept, subprotocol, endpoint->extensions,
-	    endpoint->config.headers, &events->answer_bytes);
-	if (events->answer == NULL) {
-		fault(endpoint, events, ENOMEM, 0, "out of memory");
-		return;
-	}
-	set_subprotocol(endpoint, subprotocol);
-	endpoint->phase = WSF_PHASE_HEADER;
-	events->http_status = 101;
-	events->opened = true;
-}
-
-static size_t take_handshake(struct wsf_endpoint *endpoint, const uint8_t *in, size_t size, struct wsf_events *events)
-{
-	/* An alert (RFC 8446, section 5.1): the answer of many a TLS server to what is no TLS. */
-	bool tls = endpoint->http.used_bytes == 0 && size > 0 && in[0] == 0x15;
-	const char *reason = "";
-	size_t used = 0;
-	int rv = wsf_http_feed(&endpoint->http, in, size, &used, &reason);
-
-	if (rv == 1) {
-		if (endpoint->config.role == WSF_CLIENT)
-			answer_arrived(endpoint, events);
-		else
-			request_arrived(endpoint, events);
-	} else if (rv < 0 && endpoint->config.role == WSF_SERVER && rv != -ENOMEM) {
-		refuse(endpoint, events, rv == -EMSGSIZE ? 431 : 400, reason);
-	} else if (rv < 0) {
-		fault(endpoint, events, rv == -ENOMEM ? ENOMEM : EPROTO, 0,
-		    tls ? "the server speaks TLS at this port: use wss" : reason);
-	}
-	return used;
 }
 
 /* --- receiving half --- */
@@ -162,28 +62,28 @@ static bool deflated_frame(const struct wsf_endpoint *endpoint)
 static void check_header(struct wsf_endpoint *endpoint, struct wsf_events *events)
 {
 	const struct wsf_frame *frame = &endpoint->frame;
-	uint64_t limit = endpoint->config.max_message_bytes;
+	uint64_t limit = endpoint->max_message_bytes;
 	bool may_deflate = endpoint->deflate.params.on && (frame->opcode == WSF_TEXT || frame->opcode == WSF_BINARY);
 
 	if ((frame->rsv & ~(may_deflate ? WSF_RSV1 : 0)) != 0)
-		fault(endpoint, events, EPROTO, 1002, "a reserved bit is set");
-	else if (frame->masked && endpoint->config.role == WSF_CLIENT)
-		fault(endpoint, events, EPROTO, 1002, "the server masked a frame");
-	else if (!frame->masked && endpoint->config.role == WSF_SERVER)
-		fault(endpoint, events, EPROTO, 1002, "the client did not mask a frame");
+		wsf_endpoint_fault(endpoint, events, EPROTO, 1002, "a reserved bit is set");
+	else if (frame->masked && endpoint->role == WSF_CLIENT)
+		wsf_endpoint_fault(endpoint, events, EPROTO, 1002, "the server masked a frame");
+	else if (!frame->masked && endpoint->role == WSF_SERVER)
+		wsf_endpoint_fault(endpoint, events, EPROTO, 1002, "the client did not mask a frame");
 	else if (wsf_opcode_is_control(frame->opcode))
 		return;
 	else if (frame->opcode == WSF_CONTINUATION && !endpoint->in_message)
-		fault(endpoint, events, EPROTO, 1002, "a continuation without a message");
+		wsf_endpoint_fault(endpoint, events, EPROTO, 1002, "a continuation without a message");
 	else if (frame->opcode != WSF_CONTINUATION && endpoint->in_message)
-		fault(endpoint, events, EPROTO, 1002, "a new message inside a fragmented one");
-	else if (frame->opcode == WSF_TEXT && !endpoint->config.text_is_data)
-		fault(endpoint, events, EBADMSG, 1003, "a text message");
+		wsf_endpoint_fault(endpoint, events, EPROTO, 1002, "a new message inside a fragmented one");
+	else if (frame->opcode == WSF_TEXT && !endpoint->text_is_data)
+		wsf_endpoint_fault(endpoint, events, EBADMSG, 1003, "a text message");
 	else if (deflated_frame(endpoint))
 		return;		/* what it becomes is counted when it is there */
 	else if (limit != 0 &&
 	    (endpoint->message_bytes > limit || frame->payload_bytes > limit - endpoint->message_bytes))
-		fault(endpoint, events, EMSGSIZE, 1009, "a message over the limit");
+		wsf_endpoint_fault(endpoint, events, EMSGSIZE, 1009, "a message over the limit");
 }
 
 static void message_frame_done(struct wsf_endpoint *endpoint, struct wsf_events *events)
@@ -194,31 +94,30 @@ static void message_frame_done(struct wsf_endpoint *endpoint, struct wsf_events 
 	endpoint->in_message = endpoint->message_is_deflated = false;
 	endpoint->message_bytes = 0;
 	if (endpoint->message_is_text && !wsf_utf8_complete(&endpoint->utf8))
-		fault(endpoint, events, EILSEQ, 1007, "a text message that ends inside a character");
+		wsf_endpoint_fault(endpoint, events, EILSEQ, 1007, "a text message that ends inside a character");
 	else
 		endpoint->messages_received++;
 }
 
-static void close_arrived(struct wsf_endpoint *endpoint, struct wsf_events *events)
+static void close_arrived(struct wsf_endpoint *endpoint, const uint8_t *payload, struct wsf_events *events)
 {
-	const uint8_t *payload = endpoint->control;
 	size_t size = (size_t)endpoint->frame.payload_bytes;
 	struct wsf_utf8 utf8 = { 0 };
 	unsigned code = WSF_NO_CODE;
 
 	events->close_reason[0] = '\0';
 	if (size == 1) {
-		fault(endpoint, events, EPROTO, 1002, "a Close with one byte of payload");
+		wsf_endpoint_fault(endpoint, events, EPROTO, 1002, "a Close with one byte of payload");
 		return;
 	}
 	if (size >= 2) {
 		code = (unsigned)payload[0] << 8 | payload[1];
 		if (!wsf_close_code_valid(code)) {
-			fault(endpoint, events, EPROTO, 1002, "a Close with a code that may not be sent");
+			wsf_endpoint_fault(endpoint, events, EPROTO, 1002, "a Close with a code that may not be sent");
 			return;
 		}
 		if (!wsf_utf8_feed(&utf8, payload + 2, size - 2) || !wsf_utf8_complete(&utf8)) {
-			fault(endpoint, events, EILSEQ, 1007, "a Close whose reason is not UTF-8");
+			wsf_endpoint_fault(endpoint, events, EILSEQ, 1007, "a Close whose reason is not UTF-8");
 			return;
 		}
 		memcpy(events->close_reason, payload + 2, size - 2);
@@ -226,7 +125,7 @@ static void close_arrived(struct wsf_endpoint *endpoint, struct wsf_events *even
 	}
 	/* RFC 6455 lets a Close come between fragments; a stream must not take half a message for the whole. */
 	if (endpoint->in_message && (code == 1000 || code == 1001 || code == WSF_NO_CODE)) {
-		fault(endpoint, events, EPROTO, 1002, "a Close inside an unfinished message");
+		wsf_endpoint_fault(endpoint, events, EPROTO, 1002, "a Close inside an unfinished message");
 		return;
 	}
 	events->close = true;
@@ -234,15 +133,15 @@ static void close_arrived(struct wsf_endpoint *endpoint, struct wsf_events *even
 	endpoint->phase = WSF_PHASE_DONE;
 }
 
-static void control_done(struct wsf_endpoint *endpoint, struct wsf_events *events)
+static void control_done(struct wsf_endpoint *endpoint, const uint8_t *payload, struct wsf_events *events)
 {
 	endpoint->phase = WSF_PHASE_HEADER;
 	if (endpoint->frame.opcode == WSF_CLOSE) {
-		close_arrived(endpoint, events);
+		close_arrived(endpoint, payload, events);
 	} else if (endpoint->frame.opcode == WSF_PING) {
 		events->ping = true;
 		events->ping_bytes = (uint8_t)endpoint->frame.payload_bytes;
-		memcpy(events->ping_payload, endpoint->control, events->ping_bytes);
+		memcpy(events->ping_payload, payload, events->ping_bytes);
 	}
 }
 
@@ -272,7 +171,7 @@ static size_t take_header(struct wsf_endpoint *endpoint, const uint8_t *in, size
 	int rv = wsf_frame_decode(&endpoint->decoder, in, size, &used, &endpoint->frame, &reason);
 
 	if (rv < 0) {
-		fault(endpoint, events, EPROTO, 1002, reason);
+		wsf_endpoint_fault(endpoint, events, EPROTO, 1002, reason);
 		return used;
 	}
 	if (rv == 0)
@@ -286,7 +185,7 @@ static size_t take_header(struct wsf_endpoint *endpoint, const uint8_t *in, size
 	else if (endpoint->frame.payload_bytes > 0)
 		endpoint->phase = WSF_PHASE_CONTROL;
 	else
-		control_done(endpoint, events);
+		control_done(endpoint, in, events);	/* which it has none of */
 	return used;
 }
 
@@ -294,15 +193,27 @@ static size_t take_control(struct wsf_endpoint *endpoint, const uint8_t *in, siz
 {
 	size_t left = (size_t)(endpoint->frame.payload_bytes - endpoint->frame_done);
 	size_t n = size < left ? size : left;
-	uint8_t *out = endpoint->control + endpoint->frame_done;
+	uint8_t whole[WSF_CONTROL_PAYLOAD_MAX], *payload = whole;
 
+	/* Nearly all come in one piece. */
+	if (endpoint->frame_done == 0 && n < left)
+		endpoint->control = malloc(WSF_CONTROL_PAYLOAD_MAX);
+	if (endpoint->frame_done > 0 || n < left)
+		payload = endpoint->control;
+	if (payload == NULL) {
+		wsf_endpoint_fault(endpoint, events, ENOMEM, 1011, "out of memory for a control frame");
+		return n;
+	}
 	if (endpoint->frame.masked)
-		wsf_mask_copy(out, in, n, endpoint->frame.key, endpoint->frame_done);
+		wsf_mask_copy(payload + endpoint->frame_done, in, n, endpoint->frame.key, endpoint->frame_done);
 	else
-		memcpy(out, in, n);
+		memcpy(payload + endpoint->frame_done, in, n);
 	endpoint->frame_done += n;
-	if (endpoint->frame_done == endpoint->frame.payload_bytes)
-		control_done(endpoint, events);
+	if (n == left) {
+		control_done(endpoint, payload, events);
+		free(endpoint->control);
+		endpoint->control = NULL;
+	}
 	return n;
 }
 
@@ -316,7 +227,7 @@ static size_t valid_text(struct wsf_endpoint *endpoint, const uint8_t *data, siz
 		return n;
 	while (good < n && wsf_utf8_feed(&before, data + good, 1))
 		good++;
-	fault(endpoint, events, EILSEQ, 1007, "a text message that is not UTF-8");
+	wsf_endpoint_fault(endpoint, events, EILSEQ, 1007, "a text message that is not UTF-8");
 	return good;
 }
 
@@ -386,7 +297,7 @@ static size_t inflated(struct wsf_endpoint *endpoint, const uint8_t *data, size_
 	endpoint->message_bytes += good;
 	endpoint->bytes_received += good;
 	if (good == fit && fit < n)
-		fault(endpoint, events, EMSGSIZE, 1009, "a message over the limit");
+		wsf_endpoint_fault(endpoint, events, EMSGSIZE, 1009, "a message over the limit");
 	return good;
 }
 
@@ -395,11 +306,12 @@ static void inflater_said(struct wsf_endpoint *endpoint, int rv, bool full, stru
 {
 	endpoint->pending = rv == 0 && full;
 	if (rv == -EMSGSIZE)
-		fault(endpoint, events, EMSGSIZE, 1009, "a compressed message that grows over max_inflate_ratio");
+		wsf_endpoint_fault(endpoint, events, EMSGSIZE, 1009,
+		    "a compressed message that grows over max_inflate_ratio");
 	else if (rv == -ENOMEM)
-		fault(endpoint, events, ENOMEM, 1011, "out of memory for a compressed message");
+		wsf_endpoint_fault(endpoint, events, ENOMEM, 1011, "out of memory for a compressed message");
 	else if (rv < 0)
-		fault(endpoint, events, EPROTO, 1007, "a compressed message that is not deflate");
+		wsf_endpoint_fault(endpoint, events, EPROTO, 1007, "a compressed message that is not deflate");
 	else if (rv == 1 || (!full && endpoint->frame_done == endpoint->frame.payload_bytes))
 		message_frame_done(endpoint, events);
 }
@@ -409,7 +321,7 @@ static size_t take_deflated(struct wsf_endpoint *endpoint, const uint8_t *in, si
     struct wsf_events *events)
 {
 	uint64_t left = endpoint->frame.payload_bytes - endpoint->frame_done;
-	uint64_t limit = endpoint->config.max_message_bytes;
+	uint64_t limit = endpoint->max_message_bytes;
 	uint8_t scratch[SCRATCH_BYTES], plain[SCRATCH_BYTES], *out;
 	size_t room, used, put, good, n = size < left ? size : (size_t)left;
 	bool last;
@@ -445,7 +357,7 @@ size_t wsf_endpoint_receive(struct wsf_endpoint *endpoint, const void *in, size_
 	while ((left > 0 || endpoint->pending) && endpoint->phase != WSF_PHASE_DONE) {
 		switch (endpoint->phase) {
 		case WSF_PHASE_HANDSHAKE:
-			used = take_handshake(endpoint, p, left, events);
+			used = wsf_endpoint_take_handshake(endpoint, p, left, events);
 			break;
 		case WSF_PHASE_HEADER:
 			used = take_header(endpoint, p, left, events);

@@ -67,15 +67,26 @@ struct wsf_events {
 
 enum wsf_phase { WSF_PHASE_HANDSHAKE, WSF_PHASE_HEADER, WSF_PHASE_PAYLOAD, WSF_PHASE_CONTROL, WSF_PHASE_DONE };
 
+/* What only the opening handshake needs. */
+struct wsf_opening {
+	struct wsf_endpoint_config config;
+	char accept[WSF_ACCEPT_TEXT_BYTES];	/* client: the answer must have it */
+};
+
 struct wsf_endpoint {
-	struct wsf_endpoint_config config;	/* [I] */
+	/* from the configuration, [I] */
+	enum wsf_role role;
+	bool text_is_data;
+	bool text_frames;		/* the sending half's */
+	uint64_t max_message_bytes;
+	size_t max_frame_bytes;
 
 	/* receiving half */
 	enum wsf_phase phase;
+	struct wsf_opening *opening;	/* NULL once open */
 	struct wsf_http http;		/* the peer's header block; immutable once open */
-	char accept[WSF_ACCEPT_TEXT_BYTES];	/* client: the answer must have it */
-	char subprotocol[128];
-	char extensions[WSF_EXTENSIONS_MAX];	/* agreed, "" = none; immutable once open */
+	const char *subprotocol;	/* agreed, one of the configuration's, NULL = none; immutable once open */
+	char *extensions;		/* agreed, NULL = none; immutable once open */
 	struct wsf_deflate deflate;	/* its inflater; the deflater is of the sending half */
 	struct wsf_frame_decoder decoder;
 	struct wsf_frame frame;
@@ -84,18 +95,18 @@ struct wsf_endpoint {
 	bool pending;			/* the inflater has or may have more, without more input */
 	uint64_t message_bytes;		/* inflated */
 	struct wsf_utf8 utf8;
-	uint8_t control[WSF_CONTROL_PAYLOAD_MAX];
+	uint8_t *control;		/* of a control frame that comes in pieces, else NULL */
 	uint64_t bytes_received, messages_received;
 
 	/* sending half */
-	struct wsf_mask_keys keys;
+	struct wsf_mask_keys *keys;	/* client: from the first frame on */
 	struct wsf_utf8 sent_utf8;
 	uint8_t held[4];		/* text: start of a character whose rest was not written yet */
 	uint8_t held_bytes;
 };
 
-/* The configuration is copied, what it points to must outlive the endpoint. */
-void wsf_endpoint_init(struct wsf_endpoint *endpoint, const struct wsf_endpoint_config *config);
+/* The configuration is copied, what it points to must outlive the endpoint. Returns 0 or -ENOMEM. */
+int wsf_endpoint_init(struct wsf_endpoint *endpoint, const struct wsf_endpoint_config *config);
 void wsf_endpoint_clear(struct wsf_endpoint *endpoint);
 
 /* Client: the request to send, malloc'd; it may hold secrets. Returns 0, -ENOMEM or -EIO. */
@@ -152,7 +163,7 @@ struct wsf_frame_start {
 	uint8_t key[4];
 };
 
-/* Returns 0 or -EIO (no randomness). */
+/* Returns 0, -EIO (no randomness) or -ENOMEM. */
 int wsf_endpoint_start_frame(struct wsf_endpoint *endpoint, size_t payload_bytes, bool deflated,
     struct wsf_frame_start *start);
 
@@ -165,10 +176,10 @@ int wsf_endpoint_next_message(struct wsf_endpoint *endpoint, const void *data, s
 /* Whether text is held back that can't be sent: the end would cut a character. */
 bool wsf_endpoint_holds_text(const struct wsf_endpoint *endpoint);
 
-/* A whole control frame. Returns its size or -EIO. */
+/* A whole control frame. Returns its size, -EIO or -ENOMEM. */
 int wsf_endpoint_control_frame(struct wsf_endpoint *endpoint, enum wsf_opcode opcode, const void *payload, size_t size,
     uint8_t out[WSF_CONTROL_FRAME_MAX]);
-/* A Close; WSF_NO_CODE = without payload, reason may be NULL. Returns its size or -EIO. */
+/* A Close; WSF_NO_CODE = without payload, reason may be NULL. Returns as the former. */
 int wsf_endpoint_close_frame(struct wsf_endpoint *endpoint, unsigned code, const char *reason,
     uint8_t out[WSF_CONTROL_FRAME_MAX]);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: 0BSD */
 /* The sending half: messages cut out of what is written, deflated where that is agreed, and frames. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "endpoint.h"
@@ -12,8 +13,10 @@ static int finish_header(struct wsf_endpoint *endpoint, struct wsf_frame *frame,
 	int rv;
 
 	frame->fin = true;
-	frame->masked = endpoint->config.role == WSF_CLIENT;
-	if (frame->masked && (rv = wsf_crypto_mask_key(&endpoint->keys, frame->key)) != 0)
+	frame->masked = endpoint->role == WSF_CLIENT;
+	if (frame->masked && endpoint->keys == NULL && (endpoint->keys = calloc(1, sizeof *endpoint->keys)) == NULL)
+		return -ENOMEM;
+	if (frame->masked && (rv = wsf_crypto_mask_key(endpoint->keys, frame->key)) != 0)
 		return rv;
 	*header_bytes = wsf_frame_encode(header, frame);
 	return 0;
@@ -48,7 +51,7 @@ int wsf_endpoint_start_frame(struct wsf_endpoint *endpoint, size_t payload_bytes
 {
 	struct wsf_frame frame = {
 		.rsv = deflated ? WSF_RSV1 : 0,
-		.opcode = endpoint->config.text_frames ? WSF_TEXT : WSF_BINARY,
+		.opcode = endpoint->text_frames ? WSF_TEXT : WSF_BINARY,
 		.payload_bytes = payload_bytes,
 	};
 	size_t header_bytes;
@@ -86,11 +89,11 @@ static int next_text(struct wsf_endpoint *endpoint, const uint8_t *data, size_t 
 
 int wsf_endpoint_next_message(struct wsf_endpoint *endpoint, const void *data, size_t size, struct wsf_message *message)
 {
-	size_t limit = endpoint->config.max_frame_bytes;
+	size_t limit = endpoint->max_frame_bytes;
 
 	message->prefix_bytes = 0;
 	message->take_bytes = 0;
-	if (endpoint->config.text_frames) {
+	if (endpoint->text_frames) {
 		/* Room for a whole character; less than that is held, so something of the data always fits. */
 		if (limit < sizeof endpoint->held)
 			limit = sizeof endpoint->held;

@@ -23,7 +23,7 @@ struct wsf_http_field {
 
 /* One header block, of one connection as long as that lives. */
 struct wsf_http {
-	char *block;			/* as it comes; once complete, pieces with a NUL each: start line, names, values */
+	char *block;			/* once complete, pieces with a NUL each: of the start line, names, values */
 	const char *reason;
 	int error;			/* negative errno once the block is refused, with its reason: both are final */
 	uint32_t limit_bytes;		/* of the whole block, start line and blank line included */
@@ -115,7 +115,7 @@ void wsf_http_realm(const struct wsf_http *http, char *out, size_t out_bytes);
  * Judge a server's answer (RFC 6455, section 4.1): 101 with Upgrade: websocket, Connection: upgrade, the exact accept
  * value once, at most one subprotocol and it among the offered; extensions are not judged. Returns 0, or -EACCES (401,
  * 403, 407; the reason names the realm), -ECONNABORTED (another status), -EPROTO, with a one-line reason. *subprotocol
- * points into http or is NULL.
+ * is one of the offered or NULL.
  */
 int wsf_http_check_answer(const struct wsf_http *http, const char *accept, const char *const *offered,
     const char **subprotocol, char *reason, size_t reason_bytes);

@@ -106,7 +106,7 @@ int wsf_http_check_answer(const struct wsf_http *http, const char *accept, const
 		snprintf(reason, reason_bytes, "%s", fault);
 		return -EPROTO;
 	}
-	*subprotocol = chosen;
+	*subprotocol = chosen != NULL ? *offered : NULL;
 	return 0;
 }
 

@@ -56,8 +56,7 @@ static int init_endpoint(struct wsf_stream *stream, const struct wsf_stream_setu
 	config.path = stream->strings[2];
 	if (config.user_agent[0] == '\0')
 		config.user_agent = NULL;
-	wsf_endpoint_init(&stream->endpoint, &config);
-	return 0;
+	return wsf_endpoint_init(&stream->endpoint, &config);
 }
 
 static int put_request(struct wsf_stream *stream)
@@ -73,8 +72,6 @@ static int put_request(struct wsf_stream *stream)
 	stream->request_bytes = size;
 	pthread_mutex_unlock(&stream->transmit_lock);
 	wsf_wipe_free(request);
-	stream->endpoint.config.authorization = NULL;
-	stream->endpoint.config.headers = NULL;
 	return rv;
 }
 
@@ -162,7 +159,7 @@ void wsf_stream_take(struct wsf_stream *stream, const struct wsf_mode *mode, voi
 	stream->leave = leave;
 	stream->leave_argument = argument;
 	pthread_mutex_lock(&stream->transmit_lock);
-	stream->endpoint.config.text_frames |= mode->text;
+	stream->endpoint.text_frames |= mode->text;
 	pthread_mutex_unlock(&stream->transmit_lock);
 	pthread_mutex_lock(&stream->lock);
 	stream->taken = true;

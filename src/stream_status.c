@@ -83,8 +83,7 @@ static void fill_status_locked(const struct wsf_stream *stream, struct ws_status
 	status->messages_sent = stream->messages_sent;
 }
 
-_Static_assert(sizeof(((struct wsf_endpoint *)0)->extensions) <= sizeof(((struct ws_status *)0)->extensions),
-    "what is agreed fits");
+_Static_assert(WSF_EXTENSIONS_MAX <= sizeof(((struct ws_status *)0)->extensions), "what is agreed fits");
 
 int wsf_stream_status(struct wsf_stream *stream, struct ws_status *status)
 {
@@ -96,9 +95,11 @@ int wsf_stream_status(struct wsf_stream *stream, struct ws_status *status)
 	pthread_mutex_lock(&stream->lock);
 	fill_status_locked(stream, &full);
 	pthread_mutex_unlock(&stream->lock);
-	memcpy(full.subprotocol, stream->endpoint.subprotocol, sizeof full.subprotocol);
-	memcpy(full.extensions, stream->endpoint.extensions, sizeof stream->endpoint.extensions);
-	full.compressed = stream->endpoint.extensions[0] != '\0';
+	if (stream->endpoint.subprotocol != NULL)
+		snprintf(full.subprotocol, sizeof full.subprotocol, "%s", stream->endpoint.subprotocol);
+	full.compressed = stream->endpoint.extensions != NULL;
+	if (full.compressed)
+		snprintf(full.extensions, sizeof full.extensions, "%s", stream->endpoint.extensions);
 	stream->ops->status(stream->link, &full);
 	full.size = size;
 	memcpy(status, &full, size);

@@ -67,7 +67,7 @@ static void end_init(struct end *end, const struct wsf_endpoint_config *config)
 {
 	memset(end, 0, sizeof(*end));
 	wsf_endpoint_init(&end->endpoint, config);
-	memcpy(end->endpoint.accept, EXAMPLE_ACCEPT, sizeof(EXAMPLE_ACCEPT));
+	memcpy(end->endpoint.opening->accept, EXAMPLE_ACCEPT, sizeof(EXAMPLE_ACCEPT));
 }
 
 static bool answer_has(const struct end *end, const char *text)
@@ -177,7 +177,7 @@ START_TEST(both_roles_open_with_each_other)
 
 	end_init(&client, &client_config);
 	end_init(&server, &server_config);
-	server.endpoint.config.allowed_origins = (const char *const[]){ "*", NULL };
+	server.endpoint.opening->config.allowed_origins = (const char *const[]){ "*", NULL };
 	ck_assert_int_eq(wsf_endpoint_request(&client.endpoint, &request, &size), 0);
 	feed(&server, request, size);
 	free(request);
@@ -204,7 +204,7 @@ START_TEST(each_connection_has_its_own_accept_value)
 
 	end_init(&client, &client_config);
 	end_init(&server, &server_config);
-	server.endpoint.config.allowed_origins = (const char *const[]){ "*", NULL };
+	server.endpoint.opening->config.allowed_origins = (const char *const[]){ "*", NULL };
 	ck_assert_int_eq(wsf_endpoint_request(&client.endpoint, &request, &size), 0);
 	feed(&server, request, size);
 	free(request);
@@ -288,7 +288,7 @@ END_TEST
 /* Header blocks of size bytes in all, the limit being 1024. */
 static void feed_header_of(struct end *end, size_t size)
 {
-	const char *start = end->endpoint.config.role == WSF_CLIENT ? ANSWER ACCEPT "X: " : REQUEST "X: ";
+	const char *start = end->endpoint.role == WSF_CLIENT ? ANSWER ACCEPT "X: " : REQUEST "X: ";
 	char *text = malloc(size);
 
 	ck_assert_ptr_nonnull(text);
@@ -357,7 +357,7 @@ static void check_same(const struct end *got, const struct end *expected, size_t
 
 	same = same && got->payload_bytes == expected->payload_bytes &&
 	    memcmp(got->payload, expected->payload, got->payload_bytes) == 0 &&
-	    strcmp(got->endpoint.subprotocol, expected->endpoint.subprotocol) == 0;
+	    got->endpoint.subprotocol == expected->endpoint.subprotocol;
 	if (same && g->answer != NULL)
 		same = memcmp(g->answer, e->answer, g->answer_bytes) == 0;
 	if (!same)

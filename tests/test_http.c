@@ -58,9 +58,10 @@ static bool same_block(const struct wsf_http *a, const struct wsf_http *b)
 
 	if (a->complete != b->complete || !a->complete)
 		return a->complete == b->complete;
-	if (!same_text(wsf_http_method(a), wsf_http_method(b)) || !same_text(wsf_http_target(a), wsf_http_target(b)) ||
-	    !same_text(wsf_http_phrase(a), wsf_http_phrase(b)) || a->status != b->status || a->minor_version != b->minor_version ||
-	    a->field_count != b->field_count)
+	if (!same_text(wsf_http_method(a), wsf_http_method(b)) ||
+	    !same_text(wsf_http_target(a), wsf_http_target(b)) ||
+	    !same_text(wsf_http_phrase(a), wsf_http_phrase(b)) || a->status != b->status ||
+	    a->minor_version != b->minor_version || a->field_count != b->field_count)
 		return false;
 	while (wsf_http_next_field(a, &ours)) {
 		if (!wsf_http_next_field(b, &theirs) || !same_text(ours.name, theirs.name) ||
