@@ -107,6 +107,7 @@ void wsf_tls_enter(struct wsf_tls *tls, struct wsf_socket *sock)
 void wsf_tls_leave(struct wsf_tls *tls)
 {
 	wsf_tls_errors_back(tls->errors);
+	wsf_tls_release_out(tls, false);
 	tls->socket = NULL;
 	pthread_mutex_unlock(&tls->lock);
 }
@@ -307,11 +308,7 @@ void wsf_tls_finish(struct wsf_tls *tls, struct wsf_socket *sock)
 void wsf_tls_idle(struct wsf_tls *tls)
 {
 	pthread_mutex_lock(&tls->lock);
-	if (wsf_tls_owed(tls) == 0) {
-		free(tls->out);
-		tls->out = NULL;
-		tls->out_capacity = 0;
-	}
+	wsf_tls_release_out(tls, true);
 	pthread_mutex_unlock(&tls->lock);
 }
 

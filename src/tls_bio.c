@@ -12,6 +12,11 @@
 /* In one call: a peer whose records hold little or nothing must not keep the thread, or the lock. */
 #define TAKE_MAX_BYTES (128 * 1024)
 
+/* For a short message, and where malloc is at its fastest. */
+#define OUT_MIN_BYTES 512
+/* A longer gathering buffer serves a bulk of data, and stays as long as that lasts. */
+#define OUT_SMALL_BYTES 8192
+
 size_t wsf_tls_owed(const struct wsf_tls *tls)
 {
 	return tls->out_end - tls->out_start;
@@ -19,7 +24,7 @@ size_t wsf_tls_owed(const struct wsf_tls *tls)
 
 static int append_out(struct wsf_tls *tls, const void *data, size_t size)
 {
-	size_t capacity = tls->out_capacity > 0 ? tls->out_capacity : 4096;
+	size_t capacity = tls->out_capacity > 0 ? tls->out_capacity : OUT_MIN_BYTES;
 	uint8_t *out;
 
 	if (wsf_tls_owed(tls) + size > OWED_MAX_BYTES)
@@ -56,6 +61,15 @@ int wsf_tls_flush_out(struct wsf_tls *tls)
 	}
 	tls->out_start = tls->out_end = 0;
 	return 0;
+}
+
+void wsf_tls_release_out(struct wsf_tls *tls, bool idle)
+{
+	if (wsf_tls_owed(tls) > 0 || (tls->out_capacity > OUT_SMALL_BYTES && !idle))
+		return;
+	free(tls->out);
+	tls->out = NULL;
+	tls->out_start = tls->out_end = tls->out_capacity = 0;
 }
 
 static int bio_write(BIO *bio, const char *data, int size)

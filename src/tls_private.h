@@ -170,6 +170,8 @@ BIO *wsf_tls_new_bio(struct wsf_tls *tls);
 size_t wsf_tls_owed(const struct wsf_tls *tls);
 /* Send them. Returns 0 = all is with the kernel, -EAGAIN, or another negative errno. */
 int wsf_tls_flush_out(struct wsf_tls *tls);
+/* Give their memory back if it holds none, and is small or the connection idle. */
+void wsf_tls_release_out(struct wsf_tls *tls, bool idle);
 
 /* --- tls_handshake.c --- */
 
