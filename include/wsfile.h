@@ -88,7 +88,7 @@ struct ws_options {
 	size_t recv_buffer_bytes;	/* received, not yet read: 4096 to 2^30, rounded up to a power of two.
 					 * 1048576 */
 	size_t send_buffer_bytes;	/* written, not yet taken by the kernel: as above. 262144 */
-	size_t stdio_buffer_bytes;	/* buffer of the FILE, 0 = unbuffered, at most 2^30. 32768 */
+	size_t stdio_buffer_bytes;	/* buffer of the FILE, 0 = unbuffered, at most 2^30. 16384 */
 
 	/* time */
 	int connect_timeout_ms;		/* name look-up, TCP connection, and the way through a proxy. 30000 */
@@ -156,7 +156,7 @@ struct ws_options {
 	sizeof(struct ws_options), \
 	NULL, NULL, NULL, NULL, 16384, \
 	false, WS_TEXT_REJECT, 0, 65536, \
-	1048576, 262144, 32768, \
+	1048576, 262144, 16384, \
 	30000, 10000, -1, -1, 5000, 5000, \
 	NULL, NULL, 128, false, \
 	NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, WS_VERIFY_ON, WS_TLS_1_2, \
@@ -243,12 +243,12 @@ WS_EXPORT int ws_fopen_pair(const char *url, const struct ws_options *options, F
 /*
  * Listen for WebSocket connections. The host of url is the address to bind, port 0 lets the system choose one, and a
  * path other than "/" is the only one served. Connections are accepted and their handshakes done from now on, by the
- * helper thread; up to options->backlog of them wait for ws_accept(3). Freed by ws_listener_close(3).
+ * helper threads; up to options->backlog of them wait for ws_accept(3). Freed by ws_listener_close(3).
  *
  * A wss listener needs cert_file. A socket file of ws+unix that nobody listens on any more is replaced.
  *
  * Returns NULL with errno EINVAL, ENOENT, EADDRINUSE, EADDRNOTAVAIL, EACCES, EKEYREJECTED, EPROTONOSUPPORT, EMFILE,
- * ENOMEM; see ws_last_error(3).
+ * ENFILE, ENOMEM, EAGAIN; see ws_last_error(3).
  */
 WS_EXPORT struct ws_listener *ws_listen(const char *url, const struct ws_options *options);
 

@@ -6,6 +6,7 @@
 #include <stdio_ext.h>
 #endif
 
+#include "cancel.h"
 #include "cookie_private.h"
 #include "errmap.h"
 #include "utf8.h"
@@ -22,7 +23,7 @@ static bool reason_valid(const char *reason)
 int ws_shutdown(FILE *file, unsigned code, const char *reason)
 {
 	struct wsf_cookie *cookie = wsf_cookie_find(file);
-	int rv;
+	int rv, cancel;
 
 	if (cookie == NULL)
 		return -1;
@@ -30,11 +31,13 @@ int ws_shutdown(FILE *file, unsigned code, const char *reason)
 		errno = EINVAL;
 		return -1;
 	}
+	cancel = wsf_cancel_off();
 	flockfile(file);
 	rv = cookie->writes && fflush(file) != 0 ? -errno : 0;
 	if (rv == 0)
 		rv = wsf_stream_shutdown(cookie->stream, code, reason);
 	funlockfile(file);
+	wsf_cancel_back(cancel);
 	if (rv < 0) {
 		errno = -rv;
 		return -1;
@@ -128,17 +131,20 @@ ssize_t ws_read_some(FILE *file, void *buffer, size_t size)
 {
 	struct wsf_cookie *cookie = wsf_cookie_find(file);
 	ssize_t n;
+	int cancel;
 
 	if (cookie == NULL)
 		return -1;
+	/* Before it is looked at: its bits are changed under the lock. And no lock may be left behind. */
+	cancel = wsf_cancel_off();
+	flockfile(file);
 	if (!cookie->reads) {
 		errno = EBADF;
-		return -1;
+		n = -1;
+	} else {
+		n = size > 0 ? read_some(cookie, buffer, size) : 0;
 	}
-	if (size == 0)
-		return 0;
-	flockfile(file);
-	n = read_some(cookie, buffer, size);
 	funlockfile(file);
+	wsf_cancel_back(cancel);
 	return n;
 }

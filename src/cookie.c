@@ -7,6 +7,7 @@
 #include <stdio_ext.h>
 #endif
 
+#include "cancel.h"
 #include "cookie.h"
 #include "cookie_private.h"
 #include "wait.h"
@@ -86,8 +87,7 @@ static void forget_position(struct wsf_cookie *cookie)
 static void begin(struct wsf_cookie *cookie)
 {
 	forget_position(cookie);
-	if (atomic_load_explicit(&cookie->warmth, memory_order_relaxed) != WSF_USED)
-		wsf_cookie_warm_up(cookie);
+	wsf_cookie_warm_up(cookie);
 }
 
 /* Whether stdio fills its own buffer, from which bytes can come back, or goes past it for a long fread. */
@@ -108,13 +108,19 @@ static enum wsf_read_kind read_kind(FILE *file, const char *buffer, size_t size)
 ssize_t wsf_cookie_read(struct wsf_cookie *cookie, char *buffer, size_t size, enum wsf_read_kind kind)
 {
 	ssize_t n;
+	int cancel;
 
 	begin(cookie);
 	if (!cookie->reads) {
 		errno = EBADF;
 		return -1;
 	}
+	/* Nothing in a buffer of our own counts before it is filled again. */
+	if (kind == WSF_READ_KEEP && cookie->mapped_kib > 0 && buffer == cookie->buffer)
+		kind = WSF_READ_FILL;
+	cancel = wsf_cancel_off();
 	n = wsf_stream_read(cookie->stream, buffer, size, kind);
+	wsf_cancel_back(cancel);
 	if (n < 0) {
 		errno = (int)-n;
 		return -1;
@@ -145,13 +151,16 @@ static int64_t write_until_ns(struct wsf_cookie *cookie)
 static ssize_t do_write(struct wsf_cookie *cookie, const char *buffer, size_t size)
 {
 	ssize_t n;
+	int cancel;
 
 	begin(cookie);
 	if (!cookie->writes) {
 		errno = EBADF;
 		return WRITE_FAILED;
 	}
+	cancel = wsf_cancel_off();
 	n = wsf_stream_write(cookie->stream, buffer, size, write_until_ns(cookie));
+	wsf_cancel_back(cancel);
 	if (n < 0) {
 		errno = (int)-n;
 		return WRITE_FAILED;
@@ -205,29 +214,26 @@ static bool last_half(const struct wsf_cookie *cookie)
 
 static int close_stream(struct wsf_cookie *cookie)
 {
-	int rv;
+	int rv = 0;
 
+	/* While this half still counts: when the last one has closed, the helper thread may be gone. */
+	if (cookie->halves != NULL && cookie->writes)
+		rv = wsf_stream_shutdown(cookie->stream, 1000, NULL);
+	else if (cookie->halves != NULL)
+		wsf_stream_stop_reading(cookie->stream);
 	if (last_half(cookie)) {
 		if (cookie->closing_until_ns == 0)
 			cookie->closing_until_ns = wsf_stream_closing_until_ns(cookie->stream);
 		return wsf_stream_close(cookie->stream, cookie->closing_until_ns);
 	}
-	if (cookie->writes) {
-		rv = wsf_stream_shutdown(cookie->stream, 1000, NULL);
-		/* A Close sent before is no failure of this one. */
-		if (rv == -EPIPE)
-			rv = 0;
-	} else {
-		wsf_stream_stop_reading(cookie->stream);
-		rv = 0;
-	}
 	wsf_stream_unref(cookie->stream);
-	return rv;
+	/* A Close sent before is no failure of this one. */
+	return rv == -EPIPE ? 0 : rv;
 }
 
 static int do_close(struct wsf_cookie *cookie)
 {
-	int saved_errno = errno, rv = 0;
+	int saved_errno = errno, cancel = wsf_cancel_off(), rv = 0;
 
 	unregister_cookie(cookie);
 	wsf_cookie_forget_warm(cookie);
@@ -237,6 +243,7 @@ static int do_close(struct wsf_cookie *cookie)
 		(void)last_half(cookie);
 	wsf_cookie_buffer_free(cookie);
 	free(cookie);
+	wsf_cancel_back(cancel);
 	errno = rv < 0 ? -rv : saved_errno;
 	return rv < 0 ? -1 : 0;
 }

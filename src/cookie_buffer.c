@@ -37,35 +37,40 @@ static char *map(size_t size)
 	return buffer;
 }
 
+static size_t mapped_bytes(const struct wsf_cookie *cookie)
+{
+	return (size_t)cookie->mapped_kib * 1024;
+}
+
 int wsf_cookie_buffer_create(struct wsf_cookie *cookie, size_t size)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 
-	cookie->mapped_bytes = size >= MAPPED_MIN ? (size + page - 1) / page * page : 0;
-	atomic_init(&cookie->warmth, cookie->mapped_bytes > 0 ? WSF_COLD : WSF_USED);
+	cookie->mapped_kib = size >= MAPPED_MIN ? (uint32_t)((size + page - 1) / page * page / 1024) : 0;
+	atomic_init(&cookie->warmth, cookie->mapped_kib > 0 ? WSF_COLD : WSF_USED);
 	if (size == 0)
 		return 0;
-	cookie->buffer = cookie->mapped_bytes > 0 ? map(cookie->mapped_bytes) : malloc(size);
+	cookie->buffer = cookie->mapped_kib > 0 ? map(mapped_bytes(cookie)) : malloc(size);
 	return cookie->buffer != NULL ? 0 : -ENOMEM;
 }
 
 void wsf_cookie_buffer_free(struct wsf_cookie *cookie)
 {
-	if (cookie->mapped_bytes == 0)
+	if (cookie->mapped_kib == 0)
 		free(cookie->buffer);
 	else if (cookie->buffer != NULL)
-		munmap(cookie->buffer, cookie->mapped_bytes);
+		munmap(cookie->buffer, mapped_bytes(cookie));
 }
 
 #ifdef CAN_COOL
 
 /*
  * The cookies whose buffers may be resident, in a queue. Who comes in looks at the oldest, and gives the pages of one
- * that was not used for a while back if its FILE is not in use, which is for stdio to say: a program may use
+ * that was not used for a while back if its FILE is not in use. That is for stdio to say, and a program may use
  * putc_unlocked and its like, so that a lock alone proves nothing. But it is the program's own thread that asks, out of
- * another FILE's read or write: if it is the only one, it is not inside this FILE too, unless through a callback, which
- * the depth of the lock shows; and if there are more, POSIX makes them lock. Never from the helper thread, of which the
- * program knows nothing.
+ * another FILE's read or write, and the one that used this FILE last: so it is not inside this one, too, unless through
+ * a callback, which the depth of the lock shows; and a thread that has taken the FILE over since has to lock it, as
+ * POSIX says. Never from the helper thread, of which the program knows nothing.
  *
  * Pages that go and come again cost more than the message for which they came: so not by number alone.
  *
@@ -82,6 +87,7 @@ static struct {
 	int64_t since_ns;
 } queue[WARM_MAX];
 static unsigned oldest, next_place;	/* counted on, modulo WARM_MAX */
+static _Thread_local char here;		/* its address tells threads apart */
 static int single_depth;		/* of a FILE locked once; it is 1 or 0, as glibc's version is */
 
 /* How often its owner has locked it. */
@@ -108,10 +114,10 @@ static bool is_empty(const struct wsf_cookie *cookie)
 static void cool(struct wsf_cookie *cookie)
 {
 	atomic_store_explicit(&cookie->warmth, WSF_COLD, memory_order_relaxed);
-	if (ftrylockfile(cookie->file) != 0)
+	if (atomic_load_explicit(&cookie->user, memory_order_relaxed) != &here || ftrylockfile(cookie->file) != 0)
 		return;
 	if (is_empty(cookie))
-		madvise(cookie->buffer, cookie->mapped_bytes, MADV_DONTNEED);
+		madvise(cookie->buffer, mapped_bytes(cookie), MADV_DONTNEED);
 	funlockfile(cookie->file);
 }
 
@@ -145,8 +151,12 @@ static void make_room(int64_t now_ns)
 
 void wsf_cookie_warm_up(struct wsf_cookie *cookie)
 {
-	int64_t now_ns = wsf_now_ns();
+	int64_t now_ns;
 
+	atomic_store_explicit(&cookie->user, &here, memory_order_relaxed);
+	if (atomic_load_explicit(&cookie->warmth, memory_order_relaxed) == WSF_USED)
+		return;
+	now_ns = wsf_now_ns();
 	pthread_mutex_lock(&warm_lock);
 	if (atomic_load_explicit(&cookie->warmth, memory_order_relaxed) == WSF_COLD) {
 		make_room(now_ns);
@@ -168,7 +178,7 @@ void wsf_cookie_forget_warm(struct wsf_cookie *cookie)
 /* Nobody else has the FILE yet. */
 void wsf_cookie_buffer_bind(struct wsf_cookie *cookie)
 {
-	if (cookie->mapped_bytes == 0 || ftrylockfile(cookie->file) != 0)
+	if (cookie->mapped_kib == 0 || ftrylockfile(cookie->file) != 0)
 		return;
 	pthread_mutex_lock(&warm_lock);
 	single_depth = lock_depth(cookie->file);
@@ -180,7 +190,7 @@ void wsf_cookie_buffer_bind(struct wsf_cookie *cookie)
 
 void wsf_cookie_warm_up(struct wsf_cookie *cookie)
 {
-	atomic_store_explicit(&cookie->warmth, WSF_USED, memory_order_relaxed);
+	(void)cookie;
 }
 
 void wsf_cookie_forget_warm(struct wsf_cookie *cookie)

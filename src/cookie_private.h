@@ -21,11 +21,12 @@ struct wsf_cookie {
 	atomic_uint *halves;		/* of a pair: FILEs that are open, shared by both; NULL = the only one */
 	int64_t closing_until_ns;	/* fclose is under way, and has to be over then; 0 = it is not */
 	char *buffer;			/* stdio's: it ignores a size without one (glibc) */
-	size_t mapped_bytes;		/* of buffer, 0 = malloc'd or none */
-	bool reads, writes;
-	bool just_sought;		/* nothing was read or written since the last seek */
-	atomic_uchar warmth;		/* enum wsf_warmth */
+	_Atomic(const void *) user;	/* the thread whose read or write was the last */
+	uint32_t mapped_kib;		/* of buffer, 0 = malloc'd or none */
 	uint16_t place;			/* in the queue of warm buffers, under its lock */
+	atomic_uchar warmth;		/* enum wsf_warmth */
+	bool reads : 1, writes : 1;
+	bool just_sought : 1;		/* nothing was read or written since the last seek */
 };
 
 /* NULL with errno EBADF where the FILE is none of ours. */
@@ -41,7 +42,7 @@ int wsf_cookie_buffer_create(struct wsf_cookie *cookie, size_t size);
 /* When the FILE has it. */
 void wsf_cookie_buffer_bind(struct wsf_cookie *cookie);
 void wsf_cookie_buffer_free(struct wsf_cookie *cookie);
-/* Where it is not WSF_USED, and stdio's buffer is: it will be, and another one may become cold. */
+/* Each read and write begins with it: stdio's buffer is used from here on, and another one may become cold. */
 void wsf_cookie_warm_up(struct wsf_cookie *cookie);
 /* Before the FILE goes. */
 void wsf_cookie_forget_warm(struct wsf_cookie *cookie);

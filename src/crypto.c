@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: 0BSD */
 #include "crypto.h"
+#include "process.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -79,7 +79,7 @@ char *wsf_crypto_basic(const char *userinfo)
 
 int wsf_crypto_mask_key(struct wsf_mask_keys *keys, uint8_t out[4])
 {
-	pid_t self = getpid();
+	unsigned self = wsf_process_generation();
 
 	if (keys->left_bytes == 0 || keys->owner != self) {
 		int rv;

@@ -8,7 +8,6 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #define WSF_KEY_TEXT_BYTES 25		/* base64 of 16 bytes and a NUL */
 #define WSF_ACCEPT_TEXT_BYTES 29	/* base64 of 20 bytes and a NUL */
@@ -30,7 +29,7 @@ char *wsf_crypto_basic(const char *userinfo);
 struct wsf_mask_keys {
 	uint8_t block[256];
 	uint16_t left_bytes;
-	pid_t owner;		/* the process that filled block */
+	unsigned owner;			/* wsf_process_generation, when block was filled */
 };
 
 /* Returns 0 or -EIO. A store carried into a forked child is refilled there, never reused. */

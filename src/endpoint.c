@@ -391,6 +391,12 @@ uint64_t wsf_endpoint_payload_left(const struct wsf_endpoint *endpoint)
 	return endpoint->frame.payload_bytes - endpoint->frame_done;
 }
 
+bool wsf_endpoint_expects_long(const struct wsf_endpoint *endpoint, size_t size)
+{
+	return endpoint->phase == WSF_PHASE_HEADER && !endpoint->deflate.params.on &&
+	    endpoint->frame.payload_bytes >= size;
+}
+
 size_t wsf_endpoint_received(struct wsf_endpoint *endpoint, void *data, size_t size, struct wsf_events *events)
 {
 	if (endpoint->frame.masked)

@@ -48,7 +48,10 @@ struct wsf_sink {
 	bool discard;
 };
 
-/* What one call of wsf_endpoint_receive found, in the order of the fields. Start from { 0 }. */
+/*
+ * What one call of wsf_endpoint_receive found, in the order of the fields. answer, opened, ping, close, fault and
+ * http_status start from 0; the others count only where one of these says so.
+ */
 struct wsf_events {
 	char *answer;			/* handshake bytes to send, malloc'd, the caller's */
 	size_t answer_bytes;
@@ -133,6 +136,8 @@ bool wsf_endpoint_pending(const struct wsf_endpoint *endpoint);
  */
 uint64_t wsf_endpoint_payload_left(const struct wsf_endpoint *endpoint);
 size_t wsf_endpoint_received(struct wsf_endpoint *endpoint, void *data, size_t size, struct wsf_events *events);
+/* Whether a header comes next, and the frame before had so much payload: the next may be its like. */
+bool wsf_endpoint_expects_long(const struct wsf_endpoint *endpoint, size_t size);
 
 /* --- sending half --- */
 

@@ -88,23 +88,22 @@ static const char *flaw_in_length(const uint8_t *header, size_t extended)
 	return NULL;
 }
 
-/* The reason to refuse what is there of a header so far, or NULL; *goal is where to look again. */
-static const char *examine(const struct wsf_frame_decoder *decoder, size_t *goal)
+/* The reason to refuse what there is of a header so far, or NULL; *goal is its size, or where to look again. */
+static const char *examine(const uint8_t *header, size_t have, size_t *goal)
 {
-	const uint8_t *header = decoder->header;
 	const char *flaw = NULL;
 	size_t extended;
 
-	*goal = decoder->have + 1U;
-	if (decoder->have >= 1)
+	*goal = have + 1;
+	if (have >= 1)
 		flaw = flaw_in_opcode(header);
-	if (flaw || decoder->have < 2)
+	if (flaw || have < 2)
 		return flaw;
 	if (wsf_opcode_is_control(header[0]) && (header[1] & LENGTH_BITS) > WSF_CONTROL_PAYLOAD_MAX)
 		return "control frame over 125 bytes";
 	extended = extended_bytes(header);
 	*goal = 2 + extended;
-	if (decoder->have < *goal)
+	if (have < *goal)
 		return NULL;
 	if (header[1] & MASK_BIT)
 		*goal += sizeof(((struct wsf_frame *)0)->key);
@@ -133,11 +132,17 @@ int wsf_frame_decode(struct wsf_frame_decoder *decoder, const void *in, size_t s
 	const char *flaw;
 	size_t goal;
 
+	/* Mostly it is there as a whole; and what is wrong is found out below, byte by byte. */
+	if (decoder->have == 0 && size >= WSF_FRAME_HEADER_MAX && !examine(bytes, size, &goal)) {
+		fill(frame, bytes);
+		*used = goal;
+		return 1;
+	}
 	*used = 0;
 	for (;;) {
 		size_t part;
 
-		flaw = examine(decoder, &goal);
+		flaw = examine(decoder->header, decoder->have, &goal);
 		if (flaw) {
 			*reason = flaw;
 			return -EPROTO;

@@ -244,13 +244,13 @@ static char *trim(char *value)
 	return value;
 }
 
-/* Put a piece behind those before; it never lies before that place. */
+/* Put a piece behind those before; it never lies before that place, so the first byte goes first. */
 static char *put(char *out, const char *piece)
 {
-	size_t size = strlen(piece) + 1;
-
-	memmove(out, piece, size);
-	return out + size;
+	do
+		*out++ = *piece;
+	while (*piece++ != '\0');
+	return out;
 }
 
 static char *put_start_line(const struct wsf_http *http, char *out, char *line)

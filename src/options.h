@@ -11,6 +11,8 @@
 #include "errmap.h"
 #include "wsfile.h"
 
+#define WSF_HELPERS_MAX 64		/* helper_threads */
+
 /* A deep copy, shared by reference between a listener and its streams. */
 struct wsf_options;
 

@@ -11,7 +11,6 @@
 #define SUBPROTOCOL_MAX_BYTES (sizeof(((struct ws_status *)0)->subprotocol) - 1)
 #define ONE_GIB ((size_t)1 << 30)
 #define MAX_PINS 32
-#define MAX_HELPERS 64
 
 static int check_sizes(struct ws_options *values, struct wsf_failure *failure)
 {
@@ -24,7 +23,7 @@ static int check_sizes(struct ws_options *values, struct wsf_failure *failure)
 		{ "recv_buffer_bytes", values->recv_buffer_bytes, 4096, ONE_GIB },
 		{ "send_buffer_bytes", values->send_buffer_bytes, 4096, ONE_GIB },
 		{ "stdio_buffer_bytes", values->stdio_buffer_bytes, 0, ONE_GIB },
-		{ "helper_threads", values->helper_threads, 0, MAX_HELPERS },
+		{ "helper_threads", values->helper_threads, 0, WSF_HELPERS_MAX },
 	};
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {

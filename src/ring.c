@@ -8,6 +8,9 @@
 
 /* From this size on the storage is a mapping of its own: given back, it reaches the system, whatever malloc does. */
 #define MAPPED_MIN 65536
+/* Storage up to the largest is just what is needed; beyond, it is the whole capacity. */
+#define SMALL_MIN 64
+#define SMALL_MAX 2048
 
 static uint8_t *get_storage(size_t size)
 {
@@ -40,9 +43,9 @@ void wsf_ring_clear(struct wsf_ring *ring)
 {
 	if (!ring)
 		return;
-	give_back(ring->data, ring->capacity_bytes);
-	free(ring->saved);
-	ring->data = ring->saved = NULL;
+	give_back(ring->data, ring->storage_bytes);
+	ring->data = NULL;
+	ring->storage_bytes = 0;
 	ring->written = ring->read = ring->kept = 0;
 }
 
@@ -58,8 +61,8 @@ size_t wsf_ring_room(const struct wsf_ring *ring)
 
 static int span_at(const struct wsf_ring *ring, uint64_t position, size_t size, struct iovec span[2])
 {
-	size_t start = (size_t)position & (ring->capacity_bytes - 1);
-	size_t until_wrap = ring->capacity_bytes - start;
+	size_t start = (size_t)position & (ring->storage_bytes - 1);
+	size_t until_wrap = ring->storage_bytes - start;
 
 	if (size == 0 || !ring->data)
 		return 0;
@@ -70,51 +73,70 @@ static int span_at(const struct wsf_ring *ring, uint64_t position, size_t size, 
 	return 2;
 }
 
-int wsf_ring_reserve(struct wsf_ring *ring)
+/* Other storage, with everything that is kept or to be read. Returns false without memory. */
+static bool move_to(struct wsf_ring *ring, size_t storage_bytes)
 {
-	if (ring->data)
-		return 0;
-	ring->data = get_storage(ring->capacity_bytes);
-	if (!ring->data)
-		return -ENOMEM;
-	if (ring->saved) {
-		memcpy(ring->data, ring->saved, (size_t)ring->read);
-		free(ring->saved);
-		ring->saved = NULL;
+	struct wsf_ring to = *ring;
+	struct iovec from[2], piece[2];
+	uint64_t at = ring->kept;
+	const uint8_t *data;
+	int count, pieces;
+
+	to.storage_bytes = storage_bytes;
+	to.data = get_storage(storage_bytes);
+	if (!to.data)
+		return false;
+	count = span_at(ring, at, (size_t)(ring->written - at), from);
+	for (int i = 0; i < count; i++) {
+		data = from[i].iov_base;
+		pieces = span_at(&to, at, from[i].iov_len, piece);
+		for (int j = 0; j < pieces; j++) {
+			memcpy(piece[j].iov_base, data, piece[j].iov_len);
+			data += piece[j].iov_len;
+		}
+		at += from[i].iov_len;
 	}
-	return 0;
+	give_back(ring->data, ring->storage_bytes);
+	*ring = to;
+	return true;
 }
 
-/* Copy what is kept aside, to where the storage will start again. Returns false without memory. */
-static bool save_kept(struct wsf_ring *ring)
+static size_t least_storage(size_t needed)
 {
-	size_t kept = (size_t)(ring->read - ring->kept), done = 0;
-	struct iovec span[2];
-	int count;
+	size_t bytes = SMALL_MIN;
 
-	if (kept > 0) {
-		ring->saved = malloc(kept);
-		if (!ring->saved)
-			return false;
-	}
-	count = span_at(ring, ring->kept, kept, span);
-	for (int i = 0; i < count; i++) {
-		memcpy(ring->saved + done, span[i].iov_base, span[i].iov_len);
-		done += span[i].iov_len;
-	}
-	ring->kept = 0;
-	ring->read = ring->written = kept;
-	return true;
+	while (bytes < needed)
+		bytes *= 2;
+	return bytes;
+}
+
+int wsf_ring_reserve(struct wsf_ring *ring, size_t size)
+{
+	size_t room = wsf_ring_room(ring);
+	size_t needed = (size_t)(ring->written - ring->kept) + (size < room ? size : room), bytes;
+
+	if (ring->storage_bytes >= needed)
+		return 0;
+	bytes = needed <= SMALL_MAX ? least_storage(needed) : ring->capacity_bytes;
+	return move_to(ring, bytes < ring->capacity_bytes ? bytes : ring->capacity_bytes) ? 0 : -ENOMEM;
+}
+
+bool wsf_ring_may_grow(const struct wsf_ring *ring)
+{
+	return ring->storage_bytes < ring->capacity_bytes;
 }
 
 bool wsf_ring_release(struct wsf_ring *ring)
 {
+	size_t kept = (size_t)(ring->read - ring->kept), least = least_storage(kept);
+
 	if (!ring->data)
 		return true;
-	if (ring->read != ring->written || !save_kept(ring))
+	if (ring->read != ring->written)
 		return false;
-	give_back(ring->data, ring->capacity_bytes);
-	ring->data = NULL;
+	if (kept > 0)
+		return ring->storage_bytes <= least || move_to(ring, least);
+	wsf_ring_clear(ring);
 	return true;
 }
 
@@ -127,7 +149,7 @@ int wsf_ring_read_span(const struct wsf_ring *ring, size_t size, struct iovec sp
 
 int wsf_ring_write_span(const struct wsf_ring *ring, size_t size, struct iovec span[2])
 {
-	size_t room = wsf_ring_room(ring);
+	size_t room = ring->storage_bytes - (size_t)(ring->written - ring->kept);
 
 	return span_at(ring, ring->written, size < room ? size : room, span);
 }
@@ -151,8 +173,6 @@ int wsf_ring_unread(struct wsf_ring *ring, size_t size)
 		return 0;
 	if (size > ring->read - ring->kept)
 		return -ESPIPE;
-	if (wsf_ring_reserve(ring) != 0)
-		return -ENOMEM;
 	ring->read -= size;
 	return 0;
 }
@@ -160,8 +180,6 @@ int wsf_ring_unread(struct wsf_ring *ring, size_t size)
 void wsf_ring_forget(struct wsf_ring *ring)
 {
 	ring->kept = ring->read;
-	free(ring->saved);
-	ring->saved = NULL;
 	if (ring->read == ring->written)
 		ring->written = ring->read = ring->kept = 0;
 }

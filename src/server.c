@@ -47,12 +47,12 @@ struct ws_listener {
 	struct wsf_bound bound;		/* [I] */
 	pthread_mutex_t lock;
 	struct wsf_tls_context *tls_context;	/* [K] for connections to come; NULL = plain */
-	struct wsf_event event;		/* ready, closing, closed, acceptors changed */
+	struct wsf_event event;		/* ready, closing, over, closed, acceptors changed */
 	struct list pending, ready;	/* [K] handshake under way; done */
 	unsigned acceptors;		/* [K] threads in ws_accept */
 	bool paused;			/* [K] the socket is not watched until wsf_service_resume */
 	bool closing;			/* [K] ws_listener_close was called */
-	bool closed;			/* [K] the socket is */
+	bool over, closed;		/* [K] no connections come any more; the helper knows nothing of it any more */
 };
 
 static void append(struct list *list, struct waiting *waiting)
@@ -191,17 +191,18 @@ static bool incoming(void *user, int fd)
 	return go_on;
 }
 
-static void listener_closed(void *user)
+static void listener_over(void *user, bool last)
 {
 	struct ws_listener *listener = user;
 
 	pthread_mutex_lock(&listener->lock);
-	listener->closed = true;
+	listener->over = true;
+	listener->closed = last;
 	wsf_event_notify(&listener->event);
 	pthread_mutex_unlock(&listener->lock);
 }
 
-static const struct wsf_listen_ops listen_ops = { .incoming = incoming, .closed = listener_closed };
+static const struct wsf_listen_ops listen_ops = { .incoming = incoming, .over = listener_over };
 
 /* --- ws_listen --- */
 
@@ -357,22 +358,21 @@ static int next_stream(struct ws_listener *listener, struct wsf_stream **stream)
 
 	pthread_mutex_lock(&listener->lock);
 	listener->acceptors++;
-	while (!listener->closing && listener->ready.count == 0 && rv == 0) {
+	while (!listener->closing && !listener->over && listener->ready.count == 0 && rv == 0) {
 		seen = wsf_event_seen(&listener->event);
 		pthread_mutex_unlock(&listener->lock);
 		rv = wsf_event_wait(&listener->event, seen, WSF_NO_DEADLINE);
 		pthread_mutex_lock(&listener->lock);
 	}
-	if (listener->closing) {
+	if (listener->closing || (listener->over && listener->ready.count == 0)) {
 		rv = -EBADF;
 	} else if ((waiting = listener->ready.first) != NULL) {
 		unlink_waiting(&listener->ready, waiting);
 		*stream = waiting->stream;
 		free(waiting);
-		if (listener->paused) {
-			listener->paused = false;
+		if (listener->paused)
 			wsf_service_resume(listener->link);
-		}
+		listener->paused = false;
 		rv = 0;
 	}
 	if (--listener->acceptors == 0 && listener->closing)

@@ -5,11 +5,9 @@
 
 #include "service_private.h"
 
-#define HELPERS_MAX 64
-
 struct wsf_service {
 	unsigned users;			/* [G] */
-	struct wsf_helper *helpers[HELPERS_MAX];	/* [I] those below count */
+	struct wsf_helper *helpers[WSF_HELPERS_MAX];	/* [I] those below count */
 	atomic_uint count;		/* [A] grows only; written [G] */
 };
 
@@ -30,7 +28,7 @@ static unsigned default_helpers(void)
 		return 1;
 	errno = 0;
 	value = strtoul(text, &end, 10);
-	return errno == 0 && *end == '\0' && value >= 1 && value <= HELPERS_MAX ? (unsigned)value : 1;
+	return errno == 0 && *end == '\0' && value >= 1 && value <= WSF_HELPERS_MAX ? (unsigned)value : 1;
 }
 
 static void service_free(struct wsf_service *service)
@@ -46,7 +44,7 @@ static int grow_locked(struct wsf_service *service, unsigned helpers)
 	unsigned count = atomic_load(&service->count);
 	int rv = 0;
 
-	while (rv == 0 && count < helpers && count < HELPERS_MAX) {
+	while (rv == 0 && count < helpers && count < WSF_HELPERS_MAX) {
 		rv = wsf_helper_start(&service->helpers[count]);
 		if (rv == 0)
 			atomic_store(&service->count, ++count);

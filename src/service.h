@@ -39,15 +39,18 @@ int wsf_service_adopt(struct wsf_service *service, int fd, struct wsf_tls *tls, 
 struct wsf_listen_ops {
 	/* A connection. Takes over fd. false = pause until wsf_service_resume. */
 	bool (*incoming)(void *user, int fd);
-	/* Nothing more is called: the listening socket is closed. */
-	void (*closed)(void *user);
+	/*
+	 * No more connections come, and the socket is closed: it broke, or wsf_service_end was called. Behind the
+	 * latter it is called once more, as the last of all.
+	 */
+	void (*over)(void *user, bool last);
 };
 
 /* Hand a listening, non-blocking socket to the helper. As wsf_service_adopt. */
 int wsf_service_listen(struct wsf_service *service, int fd, const struct wsf_listen_ops *ops, void *user,
     struct wsf_link **link);
 void wsf_service_resume(struct wsf_link *link);		/* any thread */
-void wsf_service_end(struct wsf_link *link);		/* any thread; then closed is called */
-void wsf_service_free(struct wsf_link *link);		/* a listener's link, after closed */
+void wsf_service_end(struct wsf_link *link);		/* any thread; then over is, as the last */
+void wsf_service_free(struct wsf_link *link);		/* a listener's link, after the last call */
 
 #endif

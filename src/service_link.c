@@ -81,6 +81,7 @@ static void link_free(void *opaque)
 
 	wsf_tls_free(link->transport.tls);
 	wsf_socket_close(&link->transport.socket);
+	wsf_socket_destroy(&link->transport.socket);
 	free(link);
 }
 
@@ -88,7 +89,7 @@ static const struct wsf_stream_ops stream_ops = {
 	.send = wsf_transport_send,
 	.receive = wsf_transport_receive,
 	.wait_writable = wsf_transport_wait_writable,
-	.wait_readable = wsf_transport_wait_readable,
+	.receive_wait = wsf_transport_receive_wait,
 	.at_end = wsf_transport_at_end,
 	.flush = wsf_transport_flush,
 	.stalled = wsf_transport_stalled,
@@ -120,9 +121,13 @@ static void leave(struct wsf_link *link)
 	link->helper->busy = NULL;
 	if (link->wanted == link->watched)
 		return;
-	wsf_poller_change(link->helper->poller, wsf_socket_fd(&link->transport.socket), link->watched, link->wanted,
-	    link);
-	link->watched = link->wanted;
+	if (wsf_poller_change(link->helper->poller, wsf_socket_fd(&link->transport.socket), link->watched, link->wanted,
+	    link) == 0)
+		link->watched = link->wanted;
+	else if (link->stream == NULL)	/* out of memory: a listener tries again */
+		wsf_helper_set_timer(link, wsf_now_ns() + ACCEPT_RETRY_NS);
+	else	/* better no connection than one that nobody watches */
+		wsf_helper_command(link, WSF_END);
 }
 
 /* No event of this turn is for it any more. */
@@ -150,12 +155,10 @@ static void link_over(struct wsf_link *link, bool more)
 	wsf_poller_remove(helper->poller, wsf_socket_fd(&link->transport.socket));
 	forget_events(link);
 	atomic_fetch_sub(&helper->load[load_of(link)], 1);
-	if (more)
-		link->transport.socket.detached = true;
-	else
-		wsf_socket_detach(&link->transport.socket, false, true);
+	if (!more)
+		wsf_socket_close(&link->transport.socket);
 	if (link->stream == NULL)
-		listener_of(link)->ops->closed(listener_of(link)->user);
+		listener_of(link)->ops->over(listener_of(link)->user, false);
 	else
 		wsf_stream_gone(link->stream, more);
 }
@@ -165,7 +168,6 @@ static bool read_stream(struct wsf_link *link)
 {
 	enum wsf_next next = wsf_stream_readable(link->stream, link->helper->scratch, WSF_SCRATCH_BYTES);
 
-	wsf_helper_warm(link);
 	if (next == WSF_NEXT_PAUSE)
 		link->wanted &= (uint8_t)~WSF_POLL_READ;
 	else if (next == WSF_NEXT_GO && wsf_stream_pending(link->stream))
@@ -181,13 +183,12 @@ static void adopt(struct wsf_link *link)
 	/* A reader that waits for the socket itself blocks in it. */
 	if (link->stream != NULL)
 		wsf_socket_set_blocking(&link->transport.socket);
-	link->wanted = link->watched = WSF_POLL_READ;
+	link->wanted = link->watched = WSF_POLL_READ | WSF_POLL_OVER;
 	if (wsf_poller_add(link->helper->poller, wsf_socket_fd(&link->transport.socket), link->watched, link) != 0) {
 		link_over(link, false);
 		return;
 	}
 	if (link->stream != NULL) {
-		wsf_helper_warm(link);
 		wsf_stream_timer(link->stream);
 		wsf_stream_writable(link->stream);
 	}
@@ -197,7 +198,7 @@ static void adopt(struct wsf_link *link)
 /* Returns whether the connection is to be closed. */
 static bool resume(struct wsf_link *link)
 {
-	link->wanted |= WSF_POLL_READ;
+	link->wanted |= WSF_POLL_READ | WSF_POLL_OVER;
 	return link->stream != NULL && wsf_stream_pending(link->stream) && read_stream(link);
 }
 
@@ -205,25 +206,20 @@ static void carry_out_stream(struct wsf_link *link, unsigned commands)
 {
 	/* Behind READ: whoever asks for this asks later. */
 	if ((commands & WSF_HAND_OVER) != 0 && wsf_stream_hand_over(link->stream)) {
-		link->wanted &= (uint8_t)~WSF_POLL_READ;
+		/* Whoever receives learns of the end. */
+		link->wanted &= (uint8_t)~(WSF_POLL_READ | WSF_POLL_OVER);
 		wsf_stream_timer(link->stream);
 	}
 	if ((commands & WSF_WRITE) != 0)
 		link->wanted |= WSF_POLL_WRITE;
-	if ((commands & (WSF_TIMER | WSF_READ | WSF_WRITE)) != 0)
-		wsf_helper_warm(link);
 	if ((commands & WSF_TIMER) != 0)
 		wsf_stream_timer(link->stream);
 }
 
-void wsf_link_carry_out(struct wsf_link *link, unsigned commands)
+static void carry_out(struct wsf_link *link, unsigned commands)
 {
 	bool end = (commands & WSF_END) != 0;
 
-	if ((commands & WSF_ADOPT) != 0)
-		adopt(link);
-	if (link->over)
-		return;
 	enter(link);
 	if ((commands & WSF_READ) != 0)
 		end |= resume(link);
@@ -233,6 +229,17 @@ void wsf_link_carry_out(struct wsf_link *link, unsigned commands)
 		link_over(link, false);
 	else
 		leave(link);
+}
+
+void wsf_link_carry_out(struct wsf_link *link, unsigned commands)
+{
+	if ((commands & WSF_ADOPT) != 0)
+		adopt(link);
+	if (!link->over)
+		carry_out(link, commands);
+	/* A listener may be over long since; its owner frees it now, when it is in no queue any more. */
+	if ((commands & WSF_END) != 0 && link->stream == NULL)
+		listener_of(link)->ops->over(listener_of(link)->user, true);
 }
 
 /* --- events --- */

@@ -18,8 +18,8 @@
 
 /* The poller and the wake-up, with room to spare: libwebsockets counts from the end. */
 #define DESCRIPTORS 8
-/* What libwebsockets opens: two for the wake-up, and the random device. */
-#define OPENED 3
+/* What libwebsockets opens at most: two for the wake-up, the random device, a netlink socket. */
+#define OPENED 4
 /* It waits for whole milliseconds, rounded down: with one more it neither spins nor wakes too early. */
 #define ROUNDING_US 1000
 /* Between attempts when it can't even wait. */
@@ -77,21 +77,23 @@ void wsf_engine_free(struct wsf_engine *engine)
 	free(engine);
 }
 
-/* libwebsockets does not say why it failed. */
-static int guess_error(int fd)
+/*
+ * libwebsockets does not say why it failed, and goes on without a wake-up where there was no descriptor for it: so
+ * there must be enough of them. Returns 0 or a negative errno.
+ */
+static int find_descriptors(int fd)
 {
-	int copies[OPENED], count, error = ENOMEM;
+	int copies[OPENED], count, rv = 0;
 
-	for (count = 0; count < OPENED; count++) {
+	for (count = 0; count < OPENED && rv == 0; count++) {
 		copies[count] = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-		if (copies[count] < 0) {
-			error = errno;
-			break;
-		}
+		if (copies[count] < 0)
+			rv = -errno;
 	}
 	while (count > 0)
-		close(copies[--count]);
-	return -error;
+		if (copies[--count] >= 0)
+			close(copies[count]);
+	return rv;
 }
 
 static int create_context(struct wsf_engine *engine)
@@ -112,7 +114,7 @@ static int create_context(struct wsf_engine *engine)
 	return engine->context != NULL ? 0 : -ENOMEM;
 }
 
-/* libwebsockets does without its wake-up where there was no descriptor for it, and sleeps for ever then. */
+/* Another thread may have been faster. */
 static bool can_wake(struct wsf_engine *engine)
 {
 	wsf_engine_set_alarm(engine, wsf_now_ns() + PROBE_NS);
@@ -129,12 +131,16 @@ int wsf_engine_start(struct wsf_engine *engine, struct wsf_helper *helper, int p
 		.vh_prot_name = "wsfile",
 		.fd.filefd = poller,
 	};
+	int rv;
 
 	engine->helper = helper;
-	if (create_context(engine) != 0)
-		return guess_error(poller);
-	if (!can_wake(engine))
-		return guess_error(poller);
+	if ((rv = find_descriptors(poller)) != 0 || (rv = create_context(engine)) != 0)
+		return rv;
+	if (!can_wake(engine)) {
+		/* 5.0 crashes when it destroys such a one. */
+		engine->context = NULL;
+		return -EMFILE;
+	}
 	info.vh = lws_get_vhost_by_name(engine->context, "wsfile");
 	return info.vh != NULL && lws_adopt_descriptor_vhost_via_info(&info) != NULL ? 0 : -ENOMEM;
 }
@@ -153,10 +159,15 @@ void wsf_engine_turn(struct wsf_engine *engine)
 		poll(NULL, 0, BROKEN_MS);
 }
 
-/* That the wait has ended is all that is needed. */
+/*
+ * All that is needed is that the turn ends. Where the thread was held up before it, this is called ahead of the wait,
+ * which would know of no alarm any more: so there is another, and it is due.
+ */
 static void alarm_fired(lws_sorted_usec_list_t *alarm)
 {
-	(void)alarm;
+	struct wsf_engine *engine = lws_container_of(alarm, struct wsf_engine, alarm);
+
+	lws_sul_schedule(engine->context, 0, alarm, alarm_fired, 1);
 }
 
 void wsf_engine_set_alarm(struct wsf_engine *engine, int64_t deadline_ns)

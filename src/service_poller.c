@@ -6,8 +6,6 @@
 
 #include "service_poller.h"
 
-#define TAKE_MAX 64
-
 #ifdef __linux__
 
 #include <sys/epoll.h>
@@ -38,12 +36,12 @@ int wsf_poller_add(int poller, int fd, unsigned what, void *owner)
 	return epoll_ctl(poller, EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : -errno;
 }
 
-void wsf_poller_change(int poller, int fd, unsigned before, unsigned what, void *owner)
+int wsf_poller_change(int poller, int fd, unsigned before, unsigned what, void *owner)
 {
 	struct epoll_event event = { .events = to_epoll(what), .data.ptr = owner };
+	int operation = what == 0 ? EPOLL_CTL_DEL : before == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
 
-	(void)before;
-	epoll_ctl(poller, EPOLL_CTL_MOD, fd, &event);
+	return epoll_ctl(poller, operation, fd, &event) == 0 ? 0 : -errno;
 }
 
 /* Closing is not enough: a child of the program may have the socket, too. */
@@ -54,10 +52,10 @@ void wsf_poller_remove(int poller, int fd)
 	epoll_ctl(poller, EPOLL_CTL_DEL, fd, &event);
 }
 
-int wsf_poller_take(int poller, struct wsf_poll_event *events, int max)
+int wsf_poller_take(int poller, struct wsf_poll_event events[WSF_POLL_EVENTS_MAX])
 {
-	struct epoll_event taken[TAKE_MAX];
-	int count = epoll_wait(poller, taken, max < TAKE_MAX ? max : TAKE_MAX, 0);
+	struct epoll_event taken[WSF_POLL_EVENTS_MAX];
+	int count = epoll_wait(poller, taken, WSF_POLL_EVENTS_MAX, 0);
 
 	for (int i = 0; i < count; i++)
 		events[i] = (struct wsf_poll_event){ taken[i].data.ptr, from_epoll(taken[i].events) };
@@ -68,6 +66,7 @@ int wsf_poller_take(int poller, struct wsf_poll_event *events, int max)
 
 #include <poll.h>
 #include <sys/event.h>
+#include <time.h>
 
 #define CHANGES_MAX 2
 
@@ -103,9 +102,9 @@ int wsf_poller_add(int poller, int fd, unsigned what, void *owner)
 	return apply(poller, fd, 0, what, owner);
 }
 
-void wsf_poller_change(int poller, int fd, unsigned before, unsigned what, void *owner)
+int wsf_poller_change(int poller, int fd, unsigned before, unsigned what, void *owner)
 {
-	(void)apply(poller, fd, before, what, owner);
+	return apply(poller, fd, before, what, owner);
 }
 
 void wsf_poller_remove(int poller, int fd)
@@ -123,11 +122,11 @@ static unsigned over(const struct kevent *event)
 	return (event->flags & EV_EOF) != 0 && poll(&pollfd, 1, 0) > 0 ? WSF_POLL_OVER : 0U;
 }
 
-int wsf_poller_take(int poller, struct wsf_poll_event *events, int max)
+int wsf_poller_take(int poller, struct wsf_poll_event events[WSF_POLL_EVENTS_MAX])
 {
-	struct kevent taken[TAKE_MAX];
+	struct kevent taken[WSF_POLL_EVENTS_MAX];
 	const struct timespec now = { 0, 0 };
-	int count = kevent(poller, NULL, 0, taken, max < TAKE_MAX ? max : TAKE_MAX, &now);
+	int count = kevent(poller, NULL, 0, taken, WSF_POLL_EVENTS_MAX, &now);
 
 	for (int i = 0; i < count; i++)
 		events[i] = (struct wsf_poll_event){ (void *)taken[i].udata,

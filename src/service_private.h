@@ -19,7 +19,6 @@
 #include "wait.h"
 
 #define WSF_SCRATCH_BYTES (256 * 1024)
-#define WSF_EVENTS_PER_TURN 64
 
 struct wsf_engine;			/* a libwebsockets context */
 struct wsf_helper;

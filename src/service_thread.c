@@ -4,13 +4,16 @@
 #include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "cancel.h"
 #include "service_private.h"
 
 #define SWEEP_NS INT64_C(50000000)
-/* Sweeping takes at most one part in so many of the thread's time. */
+/* Sweeping takes at most one part in so many of a processor's time, but is not put off for longer than this. */
 #define SWEEP_SHARE 100
+#define SWEEP_MOST_NS INT64_C(1000000000)
 
 static _Thread_local const struct wsf_helper *self;
 
@@ -23,10 +26,14 @@ bool wsf_helper_is_self(const struct wsf_helper *helper)
 
 static void wake_locked(struct wsf_helper *helper)
 {
+	int cancel;
+
 	if (helper->woken)
 		return;
 	helper->woken = true;
+	cancel = wsf_cancel_off();
 	wsf_engine_wake(helper->engine);
+	wsf_cancel_back(cancel);
 }
 
 void wsf_helper_command(struct wsf_link *link, unsigned bits)
@@ -81,9 +88,9 @@ bool wsf_helper_drain(struct wsf_helper *helper)
 
 void wsf_helper_serve(struct wsf_helper *helper)
 {
-	struct wsf_poll_event events[WSF_EVENTS_PER_TURN];
+	struct wsf_poll_event events[WSF_POLL_EVENTS_MAX];
 
-	helper->event_count = wsf_poller_take(helper->poller, events, WSF_EVENTS_PER_TURN);
+	helper->event_count = wsf_poller_take(helper->poller, events);
 	helper->events = events;
 	while (helper->event_count > 0) {
 		struct wsf_poll_event event = *helper->events++;
@@ -151,15 +158,31 @@ void wsf_helper_cold(struct wsf_link *link)
 	pthread_mutex_unlock(&helper->queue_lock);
 }
 
+/* Not the time of day: a thread that has to wait for a processor has not worked. */
+static int64_t worked_ns(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+	return (int64_t)time.tv_sec * INT64_C(1000000000) + time.tv_nsec;
+}
+
+static int64_t sweep_interval_ns(int64_t took_ns)
+{
+	int64_t interval_ns = took_ns * SWEEP_SHARE;
+
+	return interval_ns < SWEEP_NS ? SWEEP_NS : interval_ns > SWEEP_MOST_NS ? SWEEP_MOST_NS : interval_ns;
+}
+
 /*
  * Each warm link once. It leaves the list before its stream is looked at: whoever takes storage after that look finds
  * it cold, and puts it back.
  */
-static void sweep(struct wsf_helper *helper, int64_t now)
+static void sweep(struct wsf_helper *helper)
 {
+	int64_t before_ns = worked_ns();
 	struct wsf_link *link;
 	unsigned left;
-	int64_t took_ns;
 
 	pthread_mutex_lock(&helper->queue_lock);
 	for (left = helper->warm_count; left > 0 && (link = helper->warm) != NULL; left--) {
@@ -170,10 +193,9 @@ static void sweep(struct wsf_helper *helper, int64_t now)
 			wsf_helper_warm(link);
 		pthread_mutex_lock(&helper->queue_lock);
 	}
-	took_ns = (wsf_now_ns() - now) * SWEEP_SHARE;
 	helper->sweeping = helper->warm != NULL;
 	helper->sweep_ns = !helper->sweeping ? WSF_NO_DEADLINE :
-	    now + (took_ns > SWEEP_NS ? took_ns : SWEEP_NS);
+	    wsf_now_ns() + sweep_interval_ns(worked_ns() - before_ns);
 	pthread_mutex_unlock(&helper->queue_lock);
 }
 
@@ -208,7 +230,7 @@ static void run_timers(struct wsf_helper *helper)
 		wsf_link_timer(link_of(first));
 	}
 	if (helper->sweep_ns <= helper->turn_ns)
-		sweep(helper, helper->turn_ns);
+		sweep(helper);
 	next = first != NULL && first->key < helper->sweep_ns ? first->key : helper->sweep_ns;
 	if (next != helper->alarm_ns)
 		wsf_engine_set_alarm(helper->engine, next);

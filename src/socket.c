@@ -7,11 +7,17 @@
 
 #include "socket.h"
 
+/* Where send(2) takes no notice of MSG_DONTWAIT, the socket stays non-blocking, and who waits for it polls. */
+#if defined(__APPLE__) || defined(__NetBSD__)
+#define BLOCKS false
+#else
+#define BLOCKS true
+#endif
+
 void wsf_socket_init(struct wsf_socket *sock, int fd)
 {
 	atomic_init(&sock->fd, fd);
 	atomic_init(&sock->users, 0);
-	sock->detached = false;
 	wsf_event_init(&sock->unused);
 }
 
@@ -24,11 +30,11 @@ void wsf_socket_set_blocking(const struct wsf_socket *sock)
 {
 	int fd = wsf_socket_fd(sock), flags = fcntl(fd, F_GETFL);
 
-	if (flags >= 0)
+	if (BLOCKS && flags >= 0)
 		fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
 }
 
-/* Either detach sees this user, or this user sees the new descriptor. */
+/* Either close sees this user, or this user finds no descriptor. */
 static int use(struct wsf_socket *sock)
 {
 	atomic_fetch_add(&sock->users, 1);
@@ -41,21 +47,37 @@ static void unuse(struct wsf_socket *sock)
 		wsf_event_notify(&sock->unused);
 }
 
+/* TCP that gave up by itself is as broken as any: ETIMEDOUT is a limit of ours, behind which the caller may go on. */
 static int to_error(int error)
 {
-	return error == EWOULDBLOCK ? -EAGAIN : -error;
+	return error == EWOULDBLOCK ? -EAGAIN : error == ETIMEDOUT ? -ECONNRESET : -error;
+}
+
+/* One piece costs the kernel less work as send and recv. */
+static ssize_t send_pieces(int fd, const struct iovec *iov, int count)
+{
+	const int flags = MSG_NOSIGNAL | MSG_DONTWAIT;
+	struct msghdr message = { .msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)count };
+
+	return count == 1 ? send(fd, iov->iov_base, iov->iov_len, flags) : sendmsg(fd, &message, flags);
+}
+
+static ssize_t receive_pieces(int fd, const struct iovec *iov, int count, int flags)
+{
+	struct msghdr message = { .msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)count };
+
+	return count == 1 ? recv(fd, iov->iov_base, iov->iov_len, flags) : recvmsg(fd, &message, flags);
 }
 
 ssize_t wsf_socket_send(void *opaque, const struct iovec *iov, int count)
 {
 	struct wsf_socket *sock = opaque;
-	struct msghdr message = { .msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)count };
 	int fd = use(sock);
 	ssize_t rv = -EPIPE;
 
 	if (fd >= 0) {
 		do
-			rv = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+			rv = send_pieces(fd, iov, count);
 		while (rv < 0 && errno == EINTR);
 		/* The kernel is short of memory for a moment: as a full socket. */
 		if (rv < 0)
@@ -65,21 +87,53 @@ ssize_t wsf_socket_send(void *opaque, const struct iovec *iov, int count)
 	return rv;
 }
 
+static ssize_t receive(struct wsf_socket *sock, const struct iovec *iov, int count, int flags)
+{
+	int fd = use(sock);
+	ssize_t rv = fd >= 0 ? receive_pieces(fd, iov, count, flags) : -ECONNRESET;
+
+	if (fd >= 0 && rv < 0)
+		rv = to_error(errno);
+	/* The end may be that of wsf_socket_close, and not the peer's. */
+	if (rv == 0 && wsf_socket_fd(sock) != fd)
+		rv = -ECONNRESET;
+	unuse(sock);
+	return rv;
+}
+
 ssize_t wsf_socket_receive(void *opaque, const struct iovec *iov, int count)
 {
-	struct wsf_socket *sock = opaque;
-	struct msghdr message = { .msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)count };
-	int fd = use(sock);
-	ssize_t rv = -ECONNRESET;
+	ssize_t rv;
 
-	if (fd >= 0) {
-		do
-			rv = recvmsg(fd, &message, MSG_DONTWAIT);
-		while (rv < 0 && errno == EINTR);
-		if (rv < 0)
-			rv = to_error(errno);
-	}
+	do
+		rv = receive(opaque, iov, count, MSG_DONTWAIT);
+	while (rv == -EINTR);
+	return rv;
+}
+
+/* poll(2) for it, as wsf_socket_wait_readable. */
+static int poll_readable(struct wsf_socket *sock, int64_t deadline_ns)
+{
+	struct pollfd pollfd = { .fd = use(sock), .events = POLLIN };
+	int rv = -ECONNRESET;
+
+	if (pollfd.fd >= 0)
+		rv = (rv = poll(&pollfd, 1, wsf_deadline_left_ms(deadline_ns))) < 0 ? -errno : rv == 0 ? -ETIMEDOUT : 0;
 	unuse(sock);
+	return rv == -EAGAIN ? 0 : rv;
+}
+
+/* Without a deadline it is one blocking receive, which a handler with SA_RESTART does not end. */
+ssize_t wsf_socket_receive_wait(void *opaque, const struct iovec *iov, int count, int64_t until_ns)
+{
+	struct wsf_socket *sock = opaque;
+	ssize_t rv = -EAGAIN;
+
+	if (until_ns == WSF_NO_DEADLINE)
+		rv = receive(sock, iov, count, 0);
+	/* Or whoever else has the socket, as a child of the program does, made it non-blocking. */
+	if (rv == -EAGAIN && (rv = poll_readable(sock, until_ns)) == 0)
+		rv = receive(sock, iov, count, MSG_DONTWAIT);
 	return rv;
 }
 
@@ -96,19 +150,16 @@ int wsf_socket_wait_writable(void *opaque, int64_t deadline_ns)
 }
 
 /* Without a deadline it is a blocking receive, which a handler with SA_RESTART does not end, and poll always. */
-int wsf_socket_wait_readable(void *opaque, int64_t deadline_ns)
+int wsf_socket_wait_readable(struct wsf_socket *sock, int64_t deadline_ns)
 {
-	struct wsf_socket *sock = opaque;
-	struct pollfd pollfd = { .fd = use(sock), .events = POLLIN };
-	int rv = -ECONNRESET;
 	char byte;
+	ssize_t rv = -EAGAIN;
 
-	if (pollfd.fd >= 0 && deadline_ns == WSF_NO_DEADLINE)
-		rv = recv(pollfd.fd, &byte, 1, MSG_PEEK) < 0 ? -errno : 0;
-	else if (pollfd.fd >= 0)
-		rv = (rv = poll(&pollfd, 1, wsf_deadline_left_ms(deadline_ns))) < 0 ? -errno : rv == 0 ? -ETIMEDOUT : 0;
-	unuse(sock);
-	return rv == -EAGAIN ? 0 : rv;
+	if (deadline_ns == WSF_NO_DEADLINE)
+		rv = receive(sock, &(struct iovec){ &byte, 1 }, 1, MSG_PEEK);
+	if (rv == -EAGAIN)
+		rv = poll_readable(sock, deadline_ns);
+	return rv < 0 ? (int)rv : 0;
 }
 
 bool wsf_socket_at_end(void *opaque)
@@ -132,29 +183,15 @@ void wsf_socket_finish(void *opaque)
 	unuse(sock);
 }
 
-int wsf_socket_duplicate(const struct wsf_socket *sock)
+void wsf_socket_close(struct wsf_socket *sock)
 {
-	return fcntl(wsf_socket_fd(sock), F_DUPFD_CLOEXEC, 0);
-}
-
-bool wsf_socket_hung_up(const struct wsf_socket *sock)
-{
-	struct pollfd pollfd = { .fd = wsf_socket_fd(sock) };
-
-	return poll(&pollfd, 1, 0) > 0;
-}
-
-bool wsf_socket_detach(struct wsf_socket *sock, bool keep, bool close_fd)
-{
-	int fd = atomic_load(&sock->fd), kept = -1;
+	int fd = atomic_exchange(&sock->fd, -1);
 	unsigned seen;
 
-	if (keep)
-		kept = wsf_socket_duplicate(sock);
-	sock->detached = kept >= 0;
-	atomic_store(&sock->fd, kept);
-	/* Wakes a writer in poll; with keep the socket has hung up, so that none can be blocked. */
-	if (!keep && atomic_load(&sock->users) != 0)
+	if (fd < 0)
+		return;
+	/* Wakes those who are blocked in it. */
+	if (atomic_load(&sock->users) != 0)
 		shutdown(fd, SHUT_RDWR);
 	for (;;) {
 		seen = wsf_event_seen(&sock->unused);
@@ -162,14 +199,10 @@ bool wsf_socket_detach(struct wsf_socket *sock, bool keep, bool close_fd)
 			break;
 		(void)wsf_event_wait(&sock->unused, seen, WSF_NO_DEADLINE);
 	}
-	if (close_fd)
-		close(fd);
-	return sock->detached;
+	close(fd);
 }
 
-void wsf_socket_close(struct wsf_socket *sock)
+void wsf_socket_destroy(struct wsf_socket *sock)
 {
-	if (sock->detached)
-		close(atomic_load(&sock->fd));
 	wsf_event_destroy(&sock->unused);
 }

@@ -18,7 +18,6 @@
 struct wsf_socket {
 	atomic_int fd;			/* [A] -1 = none any more */
 	atomic_uint users;		/* [A] calls on fd under way */
-	bool detached;			/* helper thread: fd is a duplicate of our own */
 	struct wsf_event unused;	/* users became 0 */
 };
 
@@ -29,21 +28,16 @@ void wsf_socket_set_blocking(const struct wsf_socket *socket);
 /* As struct wsf_stream_ops; the argument is a struct wsf_socket. */
 ssize_t wsf_socket_send(void *socket, const struct iovec *iov, int count);
 ssize_t wsf_socket_receive(void *socket, const struct iovec *iov, int count);
+ssize_t wsf_socket_receive_wait(void *socket, const struct iovec *iov, int count, int64_t until_ns);
 int wsf_socket_wait_writable(void *socket, int64_t deadline_ns);
-int wsf_socket_wait_readable(void *socket, int64_t deadline_ns);
+/* Block until there is something to receive: 0 (look), -EINTR, -ETIMEDOUT, or the error that ended TCP. */
+int wsf_socket_wait_readable(struct wsf_socket *socket, int64_t deadline_ns);
 bool wsf_socket_at_end(void *socket);
 void wsf_socket_finish(void *socket);
 
-/*
- * The descriptor is about to be closed by its owner (or here, with close_fd). With keep, received bytes stay readable
- * through a duplicate; returns whether they do. Waits until no thread uses the old descriptor; blocked ones wake.
- */
-bool wsf_socket_detach(struct wsf_socket *socket, bool keep, bool close_fd);
-/* Another descriptor of the same socket, the caller's, or -1. */
-int wsf_socket_duplicate(const struct wsf_socket *socket);
-/* Whether both directions are at their end, so that nothing can be sent. */
-bool wsf_socket_hung_up(const struct wsf_socket *socket);
-/* Close the duplicate, if there is one. */
+/* Close the descriptor, if that was not done, once no thread uses it; blocked ones wake. Any one thread. */
 void wsf_socket_close(struct wsf_socket *socket);
+/* Nobody uses it any more. The descriptor is not closed. */
+void wsf_socket_destroy(struct wsf_socket *socket);
 
 #endif

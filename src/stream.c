@@ -84,6 +84,7 @@ int wsf_stream_create(struct wsf_stream **out, const struct wsf_stream_setup *se
 		return -ENOMEM;
 	atomic_init(&stream->refs, 1);
 	atomic_init(&stream->cut, false);
+	atomic_init(&stream->warm, false);
 	stream->options = wsf_options_ref(setup->options);
 	stream->values = wsf_options_get(setup->options);
 	stream->role = setup->role;
@@ -124,6 +125,12 @@ void wsf_stream_unref(struct wsf_stream *stream)
 	wsf_stream_free_joined(stream);
 	wsf_stream_forget_request(stream);
 	free(stream->held);
+	free(stream->pong);
+	free(stream->close_reason_sent);
+	free(stream->close_reason_received);
+	free(stream->error_text);
+	free(stream->local_address);
+	free(stream->peer_address);
 	wsf_endpoint_clear(&stream->endpoint);
 	wsf_ring_clear(&stream->send_ring);
 	wsf_ring_clear(&stream->receive_ring);
@@ -156,6 +163,8 @@ void wsf_stream_attach(struct wsf_stream *stream, const struct wsf_stream_ops *o
 
 void wsf_stream_take(struct wsf_stream *stream, const struct wsf_mode *mode, void (*leave)(void *), void *argument)
 {
+	bool answer;
+
 	stream->leave = leave;
 	stream->leave_argument = argument;
 	pthread_mutex_lock(&stream->transmit_lock);
@@ -166,11 +175,12 @@ void wsf_stream_take(struct wsf_stream *stream, const struct wsf_mode *mode, voi
 	stream->program_reads = mode->read;
 	stream->program_writes = mode->write;
 	stream->linger_from_ns = wsf_now_ns();
+	/* A Close may have come before there was anybody to answer it. */
+	answer = stream->close_received && stream->ops != NULL;
 	pthread_mutex_unlock(&stream->lock);
 	if (!mode->read)
 		wsf_stream_stop_reading(stream);
-	/* A Close may have come before there was anybody to answer it. */
-	if (stream->ops != NULL)
+	if (answer)
 		stream->ops->want_timer(stream->link);
 }
 
@@ -188,9 +198,10 @@ int wsf_stream_wait_open(struct wsf_stream *stream, struct wsf_failure *failure)
 	}
 	if (stream->opened) {
 		rv = 0;
-	} else if (stream->gone && stream->failure.error != 0) {
-		*failure = stream->failure;
-		rv = -failure->error;
+	} else if (stream->gone && stream->error != 0) {
+		failure->http_status = stream->http_status;
+		rv = wsf_fail(failure, stream->error, "%s",
+		    stream->error_text != NULL ? stream->error_text : strerror(stream->error));
 	} else if (rv == -EINTR) {
 		wsf_fail(failure, EINTR, "interrupted by a signal while opening");
 	} else {
@@ -205,9 +216,14 @@ int wsf_stream_wait_open(struct wsf_stream *stream, struct wsf_failure *failure)
 
 void wsf_stream_fail_locked(struct wsf_stream *stream, int error, const char *text)
 {
+	struct wsf_failure failure;
+
 	wsf_assert_locked(&stream->lock);
-	if (stream->failure.error == 0)
-		wsf_fail(&stream->failure, error, "%s", text);
+	if (stream->error == 0) {
+		wsf_fail(&failure, error, "%s", text);
+		stream->error = error;
+		stream->error_text = strdup(failure.text);
+	}
 	wsf_event_notify(&stream->receive_event);
 }
 
@@ -224,7 +240,7 @@ void wsf_stream_settle_locked(struct wsf_stream *stream)
 	pthread_mutex_lock(&stream->lock);
 	out = stream->close_flushed || stream->refusal_out;
 	both = stream->close_received && stream->close_flushed;
-	failed = stream->failure.error != 0;
+	failed = stream->error != 0;
 	if ((both || failed) && stream->closing_deadline_ns == WSF_NO_DEADLINE) {
 		stream->closing_deadline_ns = wsf_deadline_ns(background_ms(stream));
 		timer = true;
@@ -343,16 +359,16 @@ int wsf_stream_shutdown(struct wsf_stream *stream, unsigned code, const char *re
 	return rv;
 }
 
-/* What fclose returns: 0 only when the peer surely has everything. See ws_fopen(3). */
+/* What fclose returns: 0 only when the peer surely has everything. See ws_fopen(3). Both locks held. */
 static int verdict_locked(const struct wsf_stream *stream)
 {
 	bool wrote = stream->bytes_sent > 0;
 
 	/* EPIPE says only that something else ended the writing: that comes first. */
-	if (stream->write_failure != 0 && (stream->write_failure != EPIPE || stream->failure.error == 0))
+	if (stream->write_failure != 0 && (stream->write_failure != EPIPE || stream->error == 0))
 		return -stream->write_failure;
-	if (stream->failure.error != 0)
-		return -stream->failure.error;
+	if (stream->error != 0)
+		return -stream->error;
 	if (!stream->close_received)
 		return stream->cut ? -ECONNRESET : -ETIMEDOUT;
 	if (!stream->close_flushed)
@@ -381,11 +397,8 @@ static void wait_gone(struct wsf_stream *stream, int64_t deadline)
 	}
 	/* What the peer sent before its end may still hold its Close. */
 	pull = stream->gone && stream->receive_owner == WSF_OWNER_READER;
-	while (pull && stream->failure.error == 0 && !stream->receive_ended) {
-		pthread_mutex_unlock(&stream->lock);
-		wsf_stream_pull_rest(stream);
-		pthread_mutex_lock(&stream->lock);
-	}
+	while (pull && stream->error == 0 && !stream->receive_ended)
+		wsf_stream_pull_rest_locked(stream);
 	pthread_mutex_unlock(&stream->lock);
 }
 
@@ -403,9 +416,11 @@ int wsf_stream_close(struct wsf_stream *stream, int64_t until_ns)
 	wsf_stream_shutdown(stream, 1000, NULL);
 	wsf_stream_stop_reading(stream);
 	wait_gone(stream, until_ns);
+	pthread_mutex_lock(&stream->transmit_lock);
 	pthread_mutex_lock(&stream->lock);
 	rv = verdict_locked(stream);
 	pthread_mutex_unlock(&stream->lock);
+	pthread_mutex_unlock(&stream->transmit_lock);
 	stream->ops->end(stream->link);
 	wait_gone(stream, WSF_NO_DEADLINE);
 	wsf_stream_unref(stream);
@@ -433,36 +448,4 @@ void wsf_stream_turn_away(struct wsf_stream *stream, unsigned code)
 	wsf_stream_put_close_locked(stream, code, NULL);
 	pthread_mutex_unlock(&stream->transmit_lock);
 	stream->ops->end(stream->link);
-}
-
-/* --- idle memory --- */
-
-static bool sweep_send_locked(struct wsf_stream *stream)
-{
-	bool idle = !stream->sent_since_sweep;
-
-	stream->sent_since_sweep = false;
-	if (idle)
-		wsf_endpoint_idle(&stream->endpoint);
-	/* Sent long ago, and not yet answered: memory that is given back must not hold it. */
-	if (idle && wsf_ring_used(&stream->send_ring) == 0)
-		wsf_stream_forget_request(stream);
-	return idle ? !wsf_ring_release(&stream->send_ring) : stream->send_ring.data != NULL;
-}
-
-bool wsf_stream_release_idle(struct wsf_stream *stream)
-{
-	bool idle, holds;
-
-	pthread_mutex_lock(&stream->transmit_lock);
-	holds = sweep_send_locked(stream);
-	if (!holds)
-		stream->ops->idle(stream->link);
-	pthread_mutex_unlock(&stream->transmit_lock);
-	pthread_mutex_lock(&stream->lock);
-	idle = !stream->received_since_sweep && !stream->filling && !stream->draining;
-	stream->received_since_sweep = false;
-	holds |= idle ? !wsf_ring_release(&stream->receive_ring) : stream->receive_ring.data != NULL;
-	pthread_mutex_unlock(&stream->lock);
-	return holds;
 }

@@ -33,13 +33,10 @@ struct wsf_stream_ops {
 	/* Never block. Bytes moved, 0 = end of TCP (receive), or a negative errno, -EAGAIN among them. */
 	ssize_t (*send)(void *link, const struct iovec *iov, int count);	/* transmit lock held */
 	ssize_t (*receive)(void *link, const struct iovec *iov, int count);	/* the owner of receiving */
+	/* The same, but blocks until there is something; also -EINTR, -ETIMEDOUT; -EAGAIN = look again. */
+	ssize_t (*receive_wait)(void *link, const struct iovec *iov, int count, int64_t until_ns);
 	/* Block, no lock held, until sending may work. 0 (check again), -ETIMEDOUT; goes on after signals. */
 	int (*wait_writable)(void *link, int64_t deadline_ns);
-	/*
-	 * Block, no lock held, until there is something to receive. 0 (check again), -EINTR, -ETIMEDOUT, or the error
-	 * that ended TCP.
-	 */
-	int (*wait_readable)(void *link, int64_t deadline_ns);
 	bool (*at_end)(void *link);		/* whether the next thing to receive is the orderly end */
 	int (*flush)(void *link);		/* whether all that send took is with the kernel: 0, or as send */
 	bool (*stalled)(void *link);		/* whether sending waits for something to be received */
@@ -52,7 +49,7 @@ struct wsf_stream_ops {
 	void (*want_read)(void *link);		/* any thread: go on reading after WSF_NEXT_PAUSE or a hand-over */
 	void (*want_hand_over)(void *link);	/* any thread: call wsf_stream_hand_over soon */
 	void (*want_timer)(void *link);		/* any thread: call wsf_stream_timer soon */
-	/* Any thread: storage is held: call wsf_stream_release_idle now and then until it returns false. */
+	/* Any thread: storage is in use; call wsf_stream_release_idle now and then until it returns false. */
 	void (*want_sweep)(void *link);
 	void (*end)(void *link);		/* any thread: close the connection, then wsf_stream_gone */
 	void (*set_timer)(void *link, int64_t deadline_ns);	/* helper thread: when to call wsf_stream_timer */
@@ -101,6 +98,7 @@ int wsf_stream_wait_open(struct wsf_stream *stream, struct wsf_failure *failure)
 
 enum wsf_read_kind {
 	WSF_READ_KEEP,			/* into stdio's buffer: can be un-read until the next read */
+	WSF_READ_FILL,			/* the same, and whole pages of it may be given back before it is filled */
 	WSF_READ_ALL,			/* past it, for an fread: waits for all of size */
 	WSF_READ_SOME,			/* past it: what is there */
 };
@@ -159,7 +157,7 @@ void wsf_stream_timer(struct wsf_stream *stream);
  * reads, to the end of TCP.
  */
 void wsf_stream_gone(struct wsf_stream *stream, bool more);
-/* Give storage back if the stream was idle since the last call. Returns whether it holds some still. */
+/* Give storage back if the stream was idle since the last call. Returns whether it was not: call again. */
 bool wsf_stream_release_idle(struct wsf_stream *stream);
 /* Send a Close now and let the connection end behind it: a listener that closes, for a stream nobody accepted. */
 void wsf_stream_turn_away(struct wsf_stream *stream, unsigned code);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: 0BSD */
 /*
- * The inside of a stream, shared by stream.c (life, closing), stream_receive.c, stream_read.c, stream_send.c and
- * stream_status.c only. See stream.h for who calls from which thread and for the lock order.
+ * The inside of a stream, shared by stream.c (life, closing), stream_idle.c, stream_receive.c, stream_read.c,
+ * stream_send.c and stream_status.c only. See stream.h for who calls from which thread and for the lock order.
  */
 #ifndef WSF_STREAM_PRIVATE_H
 #define WSF_STREAM_PRIVATE_H
@@ -36,7 +36,7 @@ struct wsf_stream {
 	enum wsf_role role;		/* [I] */
 	char *strings[3];		/* [I] host, target, path that the endpoint points to */
 	struct wsf_stream_owner owner;	/* [I] */
-	char local_address[64], peer_address[64];	/* [I] */
+	char *local_address, *peer_address;	/* [I] NULL = not known */
 	const struct wsf_stream_ops *ops;	/* [I] after attach */
 	void *link;			/* [I] after attach */
 	void (*leave)(void *);		/* [I] after take */
@@ -46,8 +46,8 @@ struct wsf_stream {
 
 	pthread_mutex_t transmit_lock;
 	struct wsf_ring send_ring;	/* [T] */
-	bool pong_due;			/* [T] */
-	uint8_t pong[WSF_CONTROL_PAYLOAD_MAX], pong_bytes;	/* [T] */
+	uint8_t *pong;			/* [T] payload of one that found no room yet; NULL = none */
+	uint8_t pong_bytes;		/* [T] */
 	bool close_put;			/* [T] our Close is in the send ring or out */
 	bool refused, refusal_out;	/* [T] the handshake's refusal is in the send ring; is with the kernel */
 	size_t request_bytes;		/* [T] client: of the request, which may hold secrets; 0 = wiped */
@@ -58,8 +58,8 @@ struct wsf_stream {
 	bool sent_since_sweep;		/* [T] */
 	int write_failure;		/* [TL] errno of the write that failed */
 	unsigned close_code_sent;	/* [TL] */
-	char close_reason_sent[WSF_REASON_MAX + 1];	/* [TL] */
-	uint64_t bytes_sent, messages_sent;	/* [TL] */
+	char *close_reason_sent;	/* [TL] NULL = none */
+	uint64_t bytes_sent, messages_sent;	/* [T] */
 
 	pthread_mutex_t lock;
 	struct wsf_event receive_event;	/* something to read, or a change that ends a read */
@@ -68,9 +68,10 @@ struct wsf_stream {
 	bool filling, draining;		/* [L] spans of the ring are in use by the receiver, the reader */
 	enum wsf_receive_owner receive_owner;	/* [L] */
 	bool reading;			/* [L] a reader is inside wsf_stream_read */
+	struct iovec unused_buffer;	/* [L] of the reader that waits: see WSF_READ_FILL; .iov_len 0 = none */
 	bool watched;			/* [L] the helper's timer looks after an idle reader that owns receiving */
-	int64_t last_read_ns;		/* [L] when a reader left */
-	bool drained;			/* [R] the last receive took all there was */
+	unsigned pulls, pulls_seen;	/* [L] how often a reader received; as of the helper's last look */
+	int64_t look_ns;		/* [L] when the helper looks again */
 	uint8_t *held;			/* [R] received bytes of a deflated message that find no room yet */
 	size_t held_start, held_bytes;	/* [R] */
 	bool paused;			/* [L] the helper does not read until ops->want_read */
@@ -87,13 +88,16 @@ struct wsf_stream {
 	bool fin_early;			/* [L] it came before our Close left: the peer can't have seen that */
 	bool reset;			/* [L] TCP ended by an error */
 	atomic_bool cut;		/* [A] nothing can be sent any more */
+	atomic_bool warm;		/* [A] the helper was asked to look whether storage can be given back */
 	bool gone;			/* [L] the transport has let go */
 	unsigned close_code_received;	/* [L] */
-	char close_reason_received[WSF_REASON_MAX + 1];	/* [L] */
+	char *close_reason_received;	/* [L] NULL = none */
 	int64_t linger_from_ns;		/* [L] */
 	int64_t handshake_deadline_ns;	/* [L] */
 	int64_t closing_deadline_ns;	/* [L] the connection is cut then */
-	struct wsf_failure failure;	/* [L] what ended the stream, the first */
+	int error;			/* [L] errno of what ended the stream, the first; 0 = nothing yet */
+	char *error_text;		/* [L] one line on it; NULL = none */
+	int http_status;		/* [L] of the opening handshake; 0 = none yet */
 	uint64_t bytes_received, messages_received;	/* [L] the endpoint's, as of the last receive */
 	struct wsf_joined *joined;	/* [L] header fields joined for wsf_stream_header */
 };
@@ -117,6 +121,11 @@ void wsf_stream_settle_locked(struct wsf_stream *stream);
 /* Transmit lock held, or nobody else left: wipe the request out of the send ring's storage. */
 void wsf_stream_forget_request(struct wsf_stream *stream);
 
+/* --- stream_idle.c --- */
+
+/* Storage is held that is to be given back when the stream is idle. Any lock may be held. */
+void wsf_stream_warm(struct wsf_stream *stream);
+
 /* --- stream_status.c --- */
 
 void wsf_stream_free_joined(struct wsf_stream *stream);
@@ -138,9 +147,6 @@ void wsf_stream_write_failed_locked(struct wsf_stream *stream, int error);
 
 /* --- stream_receive.c --- */
 
-/* Whether received bytes wait to be decoded. The owner of receiving. */
-bool wsf_stream_holds(const struct wsf_stream *stream);
-
 /* From so much payload to come, it is received in place, with only a little behind it for the next header. */
 #define WSF_IN_PLACE_MIN 8192
 
@@ -152,26 +158,44 @@ struct wsf_receive {
 	struct iovec direct;		/* .iov_len 0 = not direct */
 	uint8_t *scratch;
 	size_t scratch_bytes;
+	bool wait;			/* until there is something, or */
+	int64_t until_ns;
 	struct wsf_sink sink;
 	struct iovec iov[4];
 	int count;			/* pieces of iov */
-	size_t in_place_bytes;		/* of them, for payload in its place */
-	size_t asked_bytes, moved_bytes;
+	size_t moved_bytes;
 };
 
+/* All but the pieces of iov, which count says nothing of yet: they would be most of the work for a short message. */
+static inline void wsf_receive_init(struct wsf_receive *receive, uint8_t *scratch, size_t scratch_bytes)
+{
+	receive->direct.iov_len = 0;
+	receive->scratch = scratch;
+	receive->scratch_bytes = scratch_bytes;
+	receive->wait = false;
+	for (int i = 0; i < 3; i++)
+		receive->sink.span[i].iov_len = 0;
+	receive->sink.bytes = 0;
+	receive->sink.discard = false;
+	receive->count = 0;
+	receive->moved_bytes = 0;
+}
+
 /*
- * The owner of receiving: one receive from the transport, without waiting, into what receive says. Returns 1 = bytes
- * came, 0 = TCP ended or will be closed, -EAGAIN = nothing there or paused, -ENOMEM. Stream lock not held.
+ * The owner of receiving: one receive from the transport into what receive says. Returns 1 = bytes came, 0 = TCP ended
+ * or will be closed, -EAGAIN = nothing there, paused, or look again; with wait, -EINTR and -ETIMEDOUT, too. The stream
+ * lock is held, and let go meanwhile.
  */
-int wsf_stream_receive_once(struct wsf_stream *stream, struct wsf_receive *receive);
-/* TCP ended, in order (error 0) or not. Returns whether the connection is to be closed now. */
+int wsf_stream_receive_locked(struct wsf_stream *stream, struct wsf_receive *receive);
+/* TCP ended, in order (error 0) or not. Returns whether the connection is to be closed now. No lock held. */
 bool wsf_stream_transport_ended(struct wsf_stream *stream, int error);
-void wsf_stream_receive_no_memory(struct wsf_stream *stream);
 
 /* --- stream_read.c --- */
 
-/* The connection is over: take the next bytes that are left, or see that there are none. Stream lock not held. */
-void wsf_stream_pull_rest(struct wsf_stream *stream);
+/* The connection is over: take the next bytes that are left, or see that there are none. */
+void wsf_stream_pull_rest_locked(struct wsf_stream *stream);
+/* The helper looks at a reader that owns receiving: it takes that back if there is no read until its next look. */
+void wsf_stream_watch_reader_locked(struct wsf_stream *stream, int64_t now);
 /* On the helper's timer: take receiving back from an idle reader. Returns when to look again. */
 int64_t wsf_stream_take_back_locked(struct wsf_stream *stream, int64_t now, bool *taken_back);
 

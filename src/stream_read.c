@@ -10,16 +10,31 @@
 
 /* Of a reader that receives by itself; the program's threads may have small stacks. */
 #define PULL_BYTES 16384
-/* A reader that has not read for so long no longer answers pings and Closes: the helper takes receiving back. */
+/* So much is copied with the stream lock held: faster than to let it go and take it again. */
+#define QUICK_COPY 4096
+/*
+ * A reader that is elsewhere for longer no longer answers pings and Closes: the helper takes receiving back. It looks
+ * twice in that time, which spares readers a look at the clock.
+ */
 #define READER_IDLE_NS INT64_C(50000000)
+
+void wsf_stream_watch_reader_locked(struct wsf_stream *stream, int64_t now)
+{
+	stream->pulls_seen = stream->pulls;
+	stream->look_ns = now + READER_IDLE_NS / 2;
+}
 
 int64_t wsf_stream_take_back_locked(struct wsf_stream *stream, int64_t now, bool *taken_back)
 {
 	*taken_back = false;
 	if (stream->receive_owner != WSF_OWNER_READER || stream->gone || stream->fin_received)
 		return WSF_NO_DEADLINE;
-	if (now < stream->last_read_ns + READER_IDLE_NS)
-		return stream->last_read_ns + READER_IDLE_NS;
+	if (now < stream->look_ns)
+		return stream->look_ns;
+	if (stream->pulls != stream->pulls_seen) {
+		wsf_stream_watch_reader_locked(stream, now);
+		return stream->look_ns;
+	}
 	if (stream->reading) {
 		/* It may block for hours: it says so when it leaves. */
 		stream->watched = false;
@@ -30,93 +45,68 @@ int64_t wsf_stream_take_back_locked(struct wsf_stream *stream, int64_t now, bool
 	return WSF_NO_DEADLINE;
 }
 
-/* What a received Close or fault starts needs the helper's timer. */
-static void tell_helper(struct wsf_stream *stream, bool end)
-{
-	bool timer;
-
-	pthread_mutex_lock(&stream->lock);
-	timer = !stream->gone && (stream->close_received || stream->failure.error != 0);
-	pthread_mutex_unlock(&stream->lock);
-	if (end)
-		stream->ops->end(stream->link);
-	else if (timer)
-		stream->ops->want_timer(stream->link);
-}
-
 /* The connection is over and received bytes are left: nothing there means that they are all taken. */
-static void pull_rest(struct wsf_stream *stream, struct wsf_receive *receive)
-{
-	int rv = wsf_stream_receive_once(stream, receive);
-	bool ended;
-
-	pthread_mutex_lock(&stream->lock);
-	ended = stream->receive_ended;
-	pthread_mutex_unlock(&stream->lock);
-	if (rv == -ENOMEM || (rv == -EAGAIN && !ended))
-		(void)wsf_stream_transport_ended(stream, rv == -ENOMEM ? ENOMEM : ECONNRESET);
-}
-
-void wsf_stream_pull_rest(struct wsf_stream *stream)
+void wsf_stream_pull_rest_locked(struct wsf_stream *stream)
 {
 	uint8_t scratch[PULL_BYTES];
-	struct wsf_receive receive = { .scratch = scratch, .scratch_bytes = sizeof scratch };
+	struct wsf_receive receive;
+	int rv;
 
-	pull_rest(stream, &receive);
+	wsf_receive_init(&receive, scratch, sizeof scratch);
+	rv = wsf_stream_receive_locked(stream, &receive);
+	if (rv != -EAGAIN || stream->receive_ended)
+		return;
+	pthread_mutex_unlock(&stream->lock);
+	(void)wsf_stream_transport_ended(stream, ECONNRESET);
+	pthread_mutex_lock(&stream->lock);
 }
 
-/* Wait for something to receive. Returns 0, -EINTR, -ETIMEDOUT. */
-static int wait_readable(struct wsf_stream *stream, int64_t deadline)
+/* As the owner of receiving: wait for something. Returns 0, -EINTR or -ETIMEDOUT; *direct_bytes went there. */
+static int pull_locked(struct wsf_stream *stream, struct iovec direct, int64_t deadline, size_t *direct_bytes)
 {
-	int rv = stream->ops->wait_readable(stream->link, deadline);
+	uint8_t scratch[PULL_BYTES];
+	struct wsf_receive receive;
+	int rv;
 
-	stream->drained = false;
+	wsf_receive_init(&receive, scratch, sizeof scratch);
+	receive.direct = direct;
+	receive.wait = true;
+	receive.until_ns = deadline;
+	rv = wsf_stream_receive_locked(stream, &receive);
+	/* What is read out of the ring alone does not count: nobody would see a ping or a Close meanwhile. */
+	stream->pulls++;
 	if (rv == -EINTR || rv == -ETIMEDOUT)
 		return rv;
-	/* The socket tells an error only once. */
-	if (rv < 0 && wsf_stream_transport_ended(stream, -rv))
-		tell_helper(stream, true);
-	return 0;
-}
-
-/* As the owner of receiving: take what there is, or wait once. Returns as wait_readable; *direct_bytes went there. */
-static int pull(struct wsf_stream *stream, struct iovec direct, int64_t deadline, size_t *direct_bytes)
-{
-	uint8_t scratch[PULL_BYTES];
-	struct wsf_receive receive = { .direct = direct, .scratch = scratch, .scratch_bytes = sizeof scratch };
-	int rv = -EAGAIN;
-
-	if (!stream->drained)
-		rv = wsf_stream_receive_once(stream, &receive);
-	if (rv == -ENOMEM)
-		wsf_stream_receive_no_memory(stream);
-	if (rv == -EAGAIN)
-		return wait_readable(stream, deadline);
-	/* What is decoded later or was received by TLS already is not in the socket: nothing would tell of it. */
-	stream->drained = receive.moved_bytes < receive.asked_bytes && !wsf_stream_holds(stream) &&
-	    !stream->ops->pending(stream->link);
 	*direct_bytes = receive.sink.bytes < direct.iov_len ? receive.sink.bytes : direct.iov_len;
-	tell_helper(stream, rv == 0);
+	/* What a received Close or fault starts needs the helper's timer. */
+	if (rv == 0)
+		stream->ops->end(stream->link);
+	else if (!stream->gone && (stream->close_received || stream->error != 0))
+		stream->ops->want_timer(stream->link);
 	return 0;
 }
 
-/* Copy out of the ring; the stream lock is let go meanwhile. */
+/* Copy out of the ring; the stream lock is let go meanwhile if that takes long. */
 static size_t drain_locked(struct wsf_stream *stream, uint8_t *out, size_t size, bool keep)
 {
 	struct iovec span[2];
 	int count = wsf_ring_read_span(&stream->receive_ring, size, span);
 	size_t copied = 0;
+	bool unlock = wsf_ring_used(&stream->receive_ring) > QUICK_COPY && !wsf_ring_may_grow(&stream->receive_ring);
 
-	stream->draining = true;
-	pthread_mutex_unlock(&stream->lock);
+	stream->draining = unlock;
+	if (unlock)
+		pthread_mutex_unlock(&stream->lock);
 	for (int i = 0; i < count; i++) {
 		memcpy(out + copied, span[i].iov_base, span[i].iov_len);
 		copied += span[i].iov_len;
 	}
-	pthread_mutex_lock(&stream->lock);
+	if (unlock)
+		pthread_mutex_lock(&stream->lock);
 	stream->draining = false;
 	wsf_ring_consume(&stream->receive_ring, copied, keep ? copied : 0);
 	stream->received_since_sweep = true;
+	wsf_stream_warm(stream);
 	if (stream->close_received)
 		stream->linger_from_ns = wsf_now_ns();
 	return copied;
@@ -136,8 +126,8 @@ static bool resume_due_locked(struct wsf_stream *stream)
 /* What a reader gets when the ring is empty: 1 = wait. */
 static int end_state_locked(const struct wsf_stream *stream)
 {
-	if (stream->failure.error != 0)
-		return -stream->failure.error;
+	if (stream->error != 0)
+		return -stream->error;
 	if (stream->close_received)
 		return 0;
 	if (stream->receive_owner == WSF_OWNER_HELPER && stream->gone)
@@ -176,34 +166,39 @@ static int wait_bytes_locked(struct wsf_stream *stream, struct iovec direct, siz
 			return rv;
 		if (deadline == WSF_NO_DEADLINE)
 			deadline = wsf_deadline_ns(stream->values->read_timeout_ms);
-		if (stream->receive_owner != WSF_OWNER_READER) {
+		/* The last look may have been before it was known to be unused. */
+		if (stream->unused_buffer.iov_len > 0)
+			wsf_stream_warm(stream);
+		if (stream->receive_owner != WSF_OWNER_READER)
 			rv = wait_helper_locked(stream, deadline);
-		} else if (stream->gone) {
-			pthread_mutex_unlock(&stream->lock);
-			wsf_stream_pull_rest(stream);
-			pthread_mutex_lock(&stream->lock);
-		} else {
-			pthread_mutex_unlock(&stream->lock);
-			rv = pull(stream, direct, deadline, direct_bytes);
-			pthread_mutex_lock(&stream->lock);
-		}
+		else if (stream->gone)
+			wsf_stream_pull_rest_locked(stream);
+		else
+			rv = pull_locked(stream, direct, deadline, direct_bytes);
 	}
 	return state;
 }
 
-static ssize_t read_once_locked(struct wsf_stream *stream, void *buffer, size_t size, bool keep)
+static ssize_t read_once_locked(struct wsf_stream *stream, void *buffer, size_t size, enum wsf_read_kind kind)
 {
+	bool keep = kind == WSF_READ_KEEP || kind == WSF_READ_FILL;
 	/* What is kept has to be in the ring; a short read is cheaper from there, with what comes behind it. */
 	struct iovec direct = { buffer, keep || size < WSF_IN_PLACE_MIN ? 0 : size };
 	size_t direct_bytes = 0;
 	int rv;
 
+	/* What is kept takes room from what comes: the ring must not pause for it while the program is elsewhere. */
+	if (keep && size > stream->receive_ring.capacity_bytes / 2)
+		size = stream->receive_ring.capacity_bytes / 2;
 	/* stdio reads only when its own buffer is empty: what was read before can't be un-read any more. */
 	if (stream->filling)
 		wsf_ring_consume(&stream->receive_ring, 0, 0);
 	else
 		wsf_ring_forget(&stream->receive_ring);
+	if (kind == WSF_READ_FILL)
+		stream->unused_buffer = (struct iovec){ buffer, size };
 	rv = wait_bytes_locked(stream, direct, &direct_bytes);
+	stream->unused_buffer.iov_len = 0;
 	if (direct_bytes != 0)
 		return (ssize_t)direct_bytes;
 	if (wsf_ring_used(&stream->receive_ring) != 0)
@@ -222,12 +217,11 @@ ssize_t wsf_stream_read(struct wsf_stream *stream, void *buffer, size_t size, en
 	pthread_mutex_lock(&stream->lock);
 	stream->reading = true;
 	do {
-		n = read_once_locked(stream, (uint8_t *)buffer + done, size - done, kind == WSF_READ_KEEP);
+		n = read_once_locked(stream, (uint8_t *)buffer + done, size - done, kind);
 		if (n > 0)
 			done += (size_t)n;
 	} while (n > 0 && kind == WSF_READ_ALL && done < size);
 	stream->reading = false;
-	stream->last_read_ns = wsf_now_ns();
 	watch = stream->receive_owner == WSF_OWNER_READER && !stream->watched && !stream->gone;
 	if (watch)
 		stream->watched = true;

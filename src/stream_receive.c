@@ -16,6 +16,8 @@
 /* One call moves at most so much, so that a fast peer can't keep the helper from the other streams. */
 #define TURN_BYTES (1024 * 1024)
 #define TURN_RECEIVES 16
+/* So much is decoded with the stream lock held: faster than to let it go and take it again. */
+#define QUICK_BYTES 4096
 
 static uint64_t pause_room(const struct wsf_stream *stream)
 {
@@ -32,7 +34,7 @@ static void peer_failed(struct wsf_stream *stream, const struct wsf_events *even
 {
 	pthread_mutex_lock(&stream->transmit_lock);
 	pthread_mutex_lock(&stream->lock);
-	stream->failure.http_status = events->http_status;
+	stream->http_status = events->http_status;
 	wsf_stream_fail_locked(stream, events->fault, events->text);
 	pthread_mutex_unlock(&stream->lock);
 	if (events->fault_code != 0)
@@ -47,14 +49,15 @@ static void peer_failed(struct wsf_stream *stream, const struct wsf_events *even
 static void close_arrived(struct wsf_stream *stream, const struct wsf_events *events)
 {
 	unsigned answer = 0;
-	char text[sizeof stream->failure.text];
+	char text[sizeof ((struct wsf_failure *)0)->text];
 
 	pthread_mutex_lock(&stream->transmit_lock);
 	pthread_mutex_lock(&stream->lock);
 	stream->close_received = true;
 	stream->answered_us = stream->close_flushed;
 	stream->close_code_received = events->close_code;
-	snprintf(stream->close_reason_received, sizeof stream->close_reason_received, "%s", events->close_reason);
+	if (events->close_reason[0] != '\0')
+		stream->close_reason_received = strdup(events->close_reason);
 	stream->linger_from_ns = wsf_now_ns();
 	/* Our own code coming back is the answer of RFC 6455, section 5.5.1, and no word about the peer. */
 	if (wsf_errno_from_close(events->close_code) != 0 &&
@@ -82,7 +85,7 @@ static void opened(struct wsf_stream *stream)
 	pthread_mutex_unlock(&stream->transmit_lock);
 	pthread_mutex_lock(&stream->lock);
 	stream->opened = true;
-	stream->failure.http_status = 101;
+	stream->http_status = 101;
 	wsf_event_notify(&stream->state_event);
 	pthread_mutex_unlock(&stream->lock);
 	if (stream->owner.opened != NULL)
@@ -124,67 +127,75 @@ static void act(struct wsf_stream *stream, struct wsf_events *events)
 
 /* --- one receive --- */
 
-/* Take hold of the ring's room. Returns -EAGAIN when there is too little and the stream pauses, -ENOMEM. */
-static int take_room_locked(struct wsf_stream *stream, struct wsf_receive *receive)
+/* The ring's part of the sink, for so many bytes. Returns 0 or -ENOMEM. */
+static int open_sink_locked(struct wsf_stream *stream, struct wsf_receive *receive, size_t size)
 {
 	struct wsf_ring *ring = &stream->receive_ring;
-	size_t room = wsf_ring_room(ring);
+	struct iovec *span = receive->sink.span;
 
-	if (stream->opened && room < pause_room(stream)) {
+	if (stream->filling)
+		return 0;
+	if (receive->direct.iov_len > 0)
+		*span++ = receive->direct;
+	receive->sink.discard = stream->discarding;
+	if (receive->sink.discard)
+		return 0;
+	if (wsf_ring_used(ring) == 0 && wsf_ring_room(ring) == ring->capacity_bytes)
+		wsf_ring_forget(ring);
+	if (wsf_ring_reserve(ring, size) != 0)
+		return -ENOMEM;
+	stream->filling = true;
+	wsf_ring_write_span(ring, size, span);
+	return 0;
+}
+
+/* Which bytes are to come where. Returns 0, or -EAGAIN: the stream pauses. */
+static int lay_out_locked(struct wsf_stream *stream, struct wsf_receive *receive)
+{
+	uint64_t payload = wsf_endpoint_payload_left(&stream->endpoint);
+	size_t room = wsf_ring_room(&stream->receive_ring), in_place = 0, left, n;
+
+	if (!stream->discarding && stream->opened && room < pause_room(stream)) {
 		stream->paused = true;
 		return -EAGAIN;
 	}
-	if (wsf_ring_reserve(ring) != 0)
-		return -ENOMEM;
-	if (wsf_ring_used(ring) == 0 && room == ring->capacity_bytes)
-		wsf_ring_forget(ring);
-	stream->filling = true;
-	if (receive->direct.iov_len > 0) {
-		receive->sink.span[0] = receive->direct;
-		wsf_ring_write_span(ring, room, &receive->sink.span[1]);
-	} else {
-		wsf_ring_write_span(ring, room, receive->sink.span);
-	}
-	return 0;
-}
-
-static int prepare(struct wsf_stream *stream, struct wsf_receive *receive)
-{
-	uint64_t left = wsf_endpoint_payload_left(&stream->endpoint);
-	size_t room;
-	int rv = 0;
-
-	pthread_mutex_lock(&stream->lock);
-	receive->sink.discard = stream->discarding;
-	if (!stream->discarding)
-		rv = take_room_locked(stream, receive);
-	room = wsf_ring_room(&stream->receive_ring);
-	pthread_mutex_unlock(&stream->lock);
 	if (stream->endpoint.deflate.params.on && receive->scratch_bytes > HELD_MAX_BYTES)
 		receive->scratch_bytes = HELD_MAX_BYTES;
-	if (rv != 0 || receive->sink.discard)
-		return rv;
-	if (receive->scratch_bytes > room)
+	else if (payload == 0 && wsf_endpoint_expects_long(&stream->endpoint, WSF_IN_PLACE_MIN))
+		receive->scratch_bytes = LOOKAHEAD_BYTES;
+	if (!stream->discarding && receive->scratch_bytes > room)
 		receive->scratch_bytes = room;
-	if (left >= WSF_IN_PLACE_MIN) {
-		room = receive->direct.iov_len > 0 ? receive->direct.iov_len : room - LOOKAHEAD_BYTES;
-		receive->in_place_bytes = left < room ? (size_t)left : room;
+	if (!stream->discarding && payload >= WSF_IN_PLACE_MIN) {
+		if (receive->direct.iov_len > 0)
+			receive->sink.span[0] = receive->direct;
+		else if (open_sink_locked(stream, receive, room) != 0)
+			payload = 0;
+		in_place = receive->direct.iov_len > 0 ? receive->direct.iov_len : room - LOOKAHEAD_BYTES;
+		in_place = payload < in_place ? (size_t)payload : in_place;
 		receive->scratch_bytes = LOOKAHEAD_BYTES;
 	}
-	return 0;
-}
-
-static void lay_out(struct wsf_receive *receive)
-{
-	size_t left = receive->in_place_bytes, n;
-
-	for (int i = 0; i < 3 && left > 0; i++) {
+	left = in_place;
+	for (int i = 0; left > 0; i++) {
 		n = receive->sink.span[i].iov_len < left ? receive->sink.span[i].iov_len : left;
 		receive->iov[receive->count++] = (struct iovec){ receive->sink.span[i].iov_base, n };
 		left -= n;
 	}
 	receive->iov[receive->count++] = (struct iovec){ receive->scratch, receive->scratch_bytes };
-	receive->asked_bytes = receive->in_place_bytes + receive->scratch_bytes;
+	return 0;
+}
+
+static void no_memory(struct wsf_stream *stream, struct wsf_events *events)
+{
+	events->fault = ENOMEM;
+	events->fault_code = 1011;
+	snprintf(events->text, sizeof events->text, "out of memory for received data");
+	stream->endpoint.phase = WSF_PHASE_DONE;
+}
+
+/* Whether received bytes wait to be decoded. */
+static bool holds(const struct wsf_stream *stream)
+{
+	return stream->held_bytes > 0 || wsf_endpoint_pending(&stream->endpoint);
 }
 
 /* What a deflated message has no room for yet is kept aside. */
@@ -197,20 +208,12 @@ static void decode_scratch(struct wsf_stream *stream, struct wsf_receive *receiv
 		return;
 	stream->held = malloc(size - used);
 	if (stream->held == NULL) {
-		events->fault = ENOMEM;
-		events->fault_code = 1011;
-		snprintf(events->text, sizeof events->text, "out of memory for received data");
-		stream->endpoint.phase = WSF_PHASE_DONE;
+		no_memory(stream, events);
 		return;
 	}
 	memcpy(stream->held, receive->scratch + used, size - used);
 	stream->held_start = 0;
 	stream->held_bytes = size - used;
-}
-
-bool wsf_stream_holds(const struct wsf_stream *stream)
-{
-	return stream->held_bytes > 0 || wsf_endpoint_pending(&stream->endpoint);
 }
 
 /* Go on with what was kept aside, in place of a receive. */
@@ -229,40 +232,66 @@ static void decode_held(struct wsf_stream *stream, struct wsf_receive *receive, 
 	}
 }
 
-static void decode(struct wsf_stream *stream, struct wsf_receive *receive, struct wsf_events *events)
+/* What came in its place. Returns how many bytes came through scratch, behind it. */
+static size_t decode_in_place(struct wsf_stream *stream, struct wsf_receive *receive, struct wsf_events *events)
 {
-	size_t received = receive->moved_bytes, n;
+	size_t left = receive->moved_bytes, n;
 
-	for (int i = 0; i < receive->count && received > 0; i++) {
-		n = received < receive->iov[i].iov_len ? received : receive->iov[i].iov_len;
-		received -= n;
-		if (i == receive->count - 1) {
-			decode_scratch(stream, receive, n, events);
-		} else if (stream->endpoint.phase == WSF_PHASE_PAYLOAD) {
+	for (int i = 0; i < receive->count - 1 && left > 0; i++) {
+		n = left < receive->iov[i].iov_len ? left : receive->iov[i].iov_len;
+		left -= n;
+		if (stream->endpoint.phase == WSF_PHASE_PAYLOAD)
 			receive->sink.bytes +=
 			    wsf_endpoint_received(&stream->endpoint, receive->iov[i].iov_base, n, events);
-		}
 	}
+	return left;
 }
 
-static void commit(struct wsf_stream *stream, const struct wsf_receive *receive)
+static void commit_locked(struct wsf_stream *stream, const struct wsf_receive *receive)
 {
 	size_t moved = receive->sink.bytes, direct = receive->direct.iov_len;
 	size_t bytes = moved > direct ? moved - direct : 0;
 	bool was_empty;
 
-	pthread_mutex_lock(&stream->lock);
 	stream->filling = false;
 	stream->received_since_sweep = true;
+	wsf_stream_warm(stream);
 	stream->bytes_received = stream->endpoint.bytes_received;
 	stream->messages_received = stream->endpoint.messages_received;
-	if (!receive->sink.discard && bytes > 0 && !stream->discarding) {
-		was_empty = wsf_ring_used(&stream->receive_ring) == 0;
-		wsf_ring_commit(&stream->receive_ring, bytes);
-		if (was_empty)
-			wsf_event_notify(&stream->receive_event);
-	}
-	pthread_mutex_unlock(&stream->lock);
+	if (receive->sink.discard || bytes == 0 || stream->discarding)
+		return;
+	was_empty = wsf_ring_used(&stream->receive_ring) == 0;
+	wsf_ring_commit(&stream->receive_ring, bytes);
+	if (was_empty)
+		wsf_event_notify(&stream->receive_event);
+}
+
+/* Through the endpoint into the sink; with the lock while that is short, and without otherwise. */
+static void take_in_locked(struct wsf_stream *stream, struct wsf_receive *receive, bool held,
+    struct wsf_events *events)
+{
+	bool deflated = stream->endpoint.deflate.params.on, quick = !deflated && receive->moved_bytes <= QUICK_BYTES;
+	size_t size, room = wsf_ring_room(&stream->receive_ring);
+	int rv = 0;
+
+	if (!quick)
+		pthread_mutex_unlock(&stream->lock);
+	size = held ? stream->held_bytes : decode_in_place(stream, receive, events);
+	if (!quick)
+		pthread_mutex_lock(&stream->lock);
+	if (held || size > 0)
+		rv = open_sink_locked(stream, receive, deflated ? room : size);
+	if (!quick)
+		pthread_mutex_unlock(&stream->lock);
+	if (rv != 0)
+		no_memory(stream, events);
+	else if (held)
+		decode_held(stream, receive, events);
+	else if (size > 0)
+		decode_scratch(stream, receive, size, events);
+	if (!quick)
+		pthread_mutex_lock(&stream->lock);
+	commit_locked(stream, receive);
 }
 
 /* TLS may know more than that the connection broke. */
@@ -296,7 +325,7 @@ bool wsf_stream_transport_ended(struct wsf_stream *stream, int error)
 	} else if (!stream->close_received) {
 		transport_failed_locked(stream, error);
 		atomic_store(&stream->cut, true);
-	} else if (error == 0 && !stream->close_flushed && stream->failure.error == 0) {
+	} else if (error == 0 && !stream->close_flushed && stream->error == 0) {
 		/* The peer's Close came: our side may still be answering, so stop reading only. */
 		stream->paused = true;
 		end = false;
@@ -312,93 +341,93 @@ bool wsf_stream_transport_ended(struct wsf_stream *stream, int error)
 	return end;
 }
 
-int wsf_stream_receive_once(struct wsf_stream *stream, struct wsf_receive *receive)
+static ssize_t receive_unlocked(struct wsf_stream *stream, const struct wsf_receive *receive)
 {
-	bool held = wsf_stream_holds(stream);
+	ssize_t received = receive->wait ?
+	    stream->ops->receive_wait(stream->link, receive->iov, receive->count, receive->until_ns) :
+	    stream->ops->receive(stream->link, receive->iov, receive->count);
+
+	/* TLS may have something of its own to send. */
+	if (stream->ops->flush(stream->link) == -EAGAIN)
+		stream->ops->want_write(stream->link);
+	return received;
+}
+
+int wsf_stream_receive_locked(struct wsf_stream *stream, struct wsf_receive *receive)
+{
+	bool held = holds(stream), end;
 	struct wsf_events events;
 	ssize_t received = 1;
 	int rv;
 
-	if ((rv = prepare(stream, receive)) != 0)
+	if ((rv = lay_out_locked(stream, receive)) != 0)
 		return rv;
-	lay_out(receive);
-	if (!held)
-		received = stream->ops->receive(stream->link, receive->iov, receive->count);
+	if (!held) {
+		pthread_mutex_unlock(&stream->lock);
+		received = receive_unlocked(stream, receive);
+		pthread_mutex_lock(&stream->lock);
+	}
+	if (received <= 0) {
+		stream->filling = false;
+		if (received == -EAGAIN || received == -EINTR || received == -ETIMEDOUT)
+			return (int)received;
+		pthread_mutex_unlock(&stream->lock);
+		end = wsf_stream_transport_ended(stream, (int)-received);
+		pthread_mutex_lock(&stream->lock);
+		return end ? 0 : -EAGAIN;
+	}
 	events.answer = NULL;
 	events.opened = events.ping = events.close = false;
 	events.fault = 0;
 	events.http_status = 0;
-	if (held) {
-		receive->asked_bytes = 0;
-		decode_held(stream, receive, &events);
-	} else if (received > 0) {
-		receive->moved_bytes = (size_t)received;
-		decode(stream, receive, &events);
+	receive->moved_bytes = held ? 0 : (size_t)received;
+	take_in_locked(stream, receive, held, &events);
+	if (events.answer != NULL || events.opened || events.ping || events.close || events.fault != 0) {
+		pthread_mutex_unlock(&stream->lock);
+		act(stream, &events);
+		pthread_mutex_lock(&stream->lock);
 	}
-	commit(stream, receive);
-	/* TLS may have something of its own to send. */
-	if (!held && stream->ops->flush(stream->link) == -EAGAIN)
-		stream->ops->want_write(stream->link);
-	if (received == -EAGAIN)
-		return -EAGAIN;
-	if (received <= 0)
-		return wsf_stream_transport_ended(stream, (int)-received) ? 0 : -EAGAIN;
-	act(stream, &events);
 	return 1;
-}
-
-void wsf_stream_receive_no_memory(struct wsf_stream *stream)
-{
-	pthread_mutex_lock(&stream->lock);
-	wsf_stream_fail_locked(stream, ENOMEM, "out of memory for received data");
-	pthread_mutex_unlock(&stream->lock);
 }
 
 /* --- the helper thread --- */
 
-/* Whether the helper is the one to receive, and may go on. */
-static bool helper_receives(struct wsf_stream *stream)
+static size_t asked_bytes(const struct wsf_receive *receive)
 {
-	bool helper;
+	size_t asked = 0;
 
-	pthread_mutex_lock(&stream->lock);
-	helper = stream->receive_owner != WSF_OWNER_READER;
-	pthread_mutex_unlock(&stream->lock);
-	return helper;
-}
-
-static bool fault_before_open(struct wsf_stream *stream)
-{
-	bool fault;
-
-	pthread_mutex_lock(&stream->lock);
-	fault = !stream->opened && stream->failure.error != 0;
-	pthread_mutex_unlock(&stream->lock);
-	return fault;
+	for (int i = 0; i < receive->count; i++)
+		asked += receive->iov[i].iov_len;
+	return asked;
 }
 
 enum wsf_next wsf_stream_readable(struct wsf_stream *stream, uint8_t *scratch, size_t scratch_bytes)
 {
 	size_t moved = 0, turns = 0;
 	uint64_t until;
-	bool paused;
+	bool paused, emptied = false;
 	int rv = 1;
 
-	if (!helper_receives(stream))
+	pthread_mutex_lock(&stream->lock);
+	if (stream->receive_owner == WSF_OWNER_READER) {
+		pthread_mutex_unlock(&stream->lock);
 		return WSF_NEXT_PAUSE;
+	}
 	until = stream->endpoint.bytes_received + TURN_BYTES;
-	while (rv == 1 && moved < TURN_BYTES && stream->endpoint.bytes_received < until && turns++ < TURN_RECEIVES) {
-		struct wsf_receive receive = { .scratch = scratch, .scratch_bytes = scratch_bytes };
+	while (rv == 1 && !emptied && moved < TURN_BYTES && stream->endpoint.bytes_received < until &&
+	    turns++ < TURN_RECEIVES) {
+		struct wsf_receive receive;
 
-		rv = wsf_stream_receive_once(stream, &receive);
+		wsf_receive_init(&receive, scratch, scratch_bytes);
+		rv = wsf_stream_receive_locked(stream, &receive);
 		moved += receive.moved_bytes;
+		/* The socket tells of what comes later; what it does not tell of is asked for by wsf_stream_pending. */
+		emptied = rv == 1 && receive.moved_bytes < asked_bytes(&receive) && !holds(stream);
 	}
-	if (rv == -ENOMEM) {
-		wsf_stream_receive_no_memory(stream);
+	/* A fault before it is open ends a client's connection. */
+	if (!stream->opened && stream->error != 0 && stream->role == WSF_CLIENT)
 		rv = 0;
-	}
-	if (fault_before_open(stream) && stream->role == WSF_CLIENT)
-		rv = 0;
+	pthread_mutex_unlock(&stream->lock);
 	wsf_stream_timer(stream);
 	pthread_mutex_lock(&stream->lock);
 	paused = stream->paused;
@@ -413,7 +442,7 @@ bool wsf_stream_pending(struct wsf_stream *stream)
 	pthread_mutex_lock(&stream->lock);
 	may = stream->receive_owner != WSF_OWNER_READER && !stream->paused && !stream->receive_ended;
 	pthread_mutex_unlock(&stream->lock);
-	return may && (wsf_stream_holds(stream) || stream->ops->pending(stream->link));
+	return may && (holds(stream) || stream->ops->pending(stream->link));
 }
 
 bool wsf_stream_hand_over(struct wsf_stream *stream)
@@ -424,9 +453,8 @@ bool wsf_stream_hand_over(struct wsf_stream *stream)
 	asked = stream->receive_owner == WSF_OWNER_ASKED && !stream->gone;
 	if (asked) {
 		stream->receive_owner = WSF_OWNER_READER;
-		stream->drained = false;
 		stream->watched = true;
-		stream->last_read_ns = wsf_now_ns();
+		wsf_stream_watch_reader_locked(stream, wsf_now_ns());
 		wsf_event_notify(&stream->receive_event);
 	}
 	pthread_mutex_unlock(&stream->lock);

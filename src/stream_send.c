@@ -4,6 +4,7 @@
  * frame can follow at any moment, and a write that fails leaves the wire at a frame boundary.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "mask.h"
@@ -11,6 +12,8 @@
 
 /* Always left free by data, so that a pong and a Close fit behind it. */
 #define CONTROL_ROOM (2 * WSF_CONTROL_FRAME_MAX)
+/* Payload of a frame that is sent faster as one piece, though it has to be copied for that. */
+#define SHORT_MAX 2048
 /* Once the ring is full, a frame this long, unmasked, is worth waiting until it is empty: it then goes out uncopied. */
 #define DIRECT_MIN 16384
 /* By how much deflating may make a message longer (small windows, data without a pattern). */
@@ -21,10 +24,11 @@ void wsf_stream_init_send(struct wsf_stream *stream)
 	wsf_ring_init(&stream->send_ring, stream->values->send_buffer_bytes);
 }
 
-static int reserve(struct wsf_stream *stream)
+static int reserve(struct wsf_stream *stream, size_t size)
 {
 	stream->sent_since_sweep = true;
-	return wsf_ring_reserve(&stream->send_ring);
+	wsf_stream_warm(stream);
+	return wsf_ring_reserve(&stream->send_ring, size);
 }
 
 /* Copy into the ring, masked if key is given; there is room. offset counts the payload before. */
@@ -45,17 +49,27 @@ static void put(struct wsf_stream *stream, const void *data, size_t size, const 
 	wsf_ring_commit(&stream->send_ring, size);
 }
 
-static void put_pong(struct wsf_stream *stream)
+static void put_pong(struct wsf_stream *stream, const void *payload, size_t payload_bytes)
 {
 	uint8_t frame[WSF_CONTROL_FRAME_MAX];
-	int size;
+	int size = wsf_endpoint_control_frame(&stream->endpoint, WSF_PONG, payload, payload_bytes, frame);
 
-	if (!stream->pong_due || stream->close_put || wsf_ring_room(&stream->send_ring) < CONTROL_ROOM)
-		return;
-	stream->pong_due = false;
-	size = wsf_endpoint_control_frame(&stream->endpoint, WSF_PONG, stream->pong, stream->pong_bytes, frame);
-	if (size > 0 && reserve(stream) == 0)
+	if (size > 0 && reserve(stream, (size_t)size) == 0)
 		put(stream, frame, (size_t)size, NULL, 0);
+}
+
+static bool may_put_pong(const struct wsf_stream *stream)
+{
+	return !stream->close_put && wsf_ring_room(&stream->send_ring) >= CONTROL_ROOM;
+}
+
+static void put_pong_due(struct wsf_stream *stream)
+{
+	if (stream->pong == NULL || !may_put_pong(stream))
+		return;
+	put_pong(stream, stream->pong, stream->pong_bytes);
+	free(stream->pong);
+	stream->pong = NULL;
 }
 
 /* The ring is empty: if our last word was in it, it is out. */
@@ -92,7 +106,7 @@ static int flush(struct wsf_stream *stream)
 	for (;;) {
 		if (atomic_load(&stream->cut))
 			return -EPIPE;
-		put_pong(stream);
+		put_pong_due(stream);
 		count = wsf_ring_read_span(&stream->send_ring, SIZE_MAX, span);
 		if (count == 0)
 			break;
@@ -135,6 +149,8 @@ void wsf_stream_push_locked(struct wsf_stream *stream)
 void wsf_stream_writable(struct wsf_stream *stream)
 {
 	pthread_mutex_lock(&stream->transmit_lock);
+	/* Storage that waited for the socket; or for a service to tell of it. */
+	wsf_stream_warm(stream);
 	stream->write_asked = false;
 	if (!stream->writer_waiting)
 		wsf_stream_push_locked(stream);
@@ -149,7 +165,7 @@ int wsf_stream_put_raw_locked(struct wsf_stream *stream, const void *data, size_
 		wsf_ring_clear(&stream->send_ring);
 		wsf_ring_init(&stream->send_ring, size);
 	}
-	if (reserve(stream) != 0)
+	if (reserve(stream, size) != 0)
 		return -ENOMEM;
 	put(stream, data, size, NULL, 0);
 	return 0;
@@ -157,9 +173,15 @@ int wsf_stream_put_raw_locked(struct wsf_stream *stream, const void *data, size_
 
 void wsf_stream_put_pong_locked(struct wsf_stream *stream, const void *payload, size_t size)
 {
-	stream->pong_due = true;
-	stream->pong_bytes = (uint8_t)size;
-	memcpy(stream->pong, payload, size);
+	/* Only the latest ping must be answered (RFC 6455, section 5.5.3). */
+	free(stream->pong);
+	stream->pong = NULL;
+	if (may_put_pong(stream)) {
+		put_pong(stream, payload, size);
+	} else if (!stream->close_put && (stream->pong = malloc(size > 0 ? size : 1)) != NULL) {
+		stream->pong_bytes = (uint8_t)size;
+		memcpy(stream->pong, payload, size);
+	}
 	wsf_stream_push_locked(stream);
 }
 
@@ -173,10 +195,10 @@ void wsf_stream_put_close_locked(struct wsf_stream *stream, unsigned code, const
 	if (stream->close_put)
 		return;
 	/* The last ping is answered before: nothing may follow the Close. */
-	put_pong(stream);
+	put_pong_due(stream);
 	size = wsf_endpoint_close_frame(&stream->endpoint, code, reason, frame);
 	stream->close_put = true;
-	if (size < 0 || reserve(stream) != 0) {
+	if (size < 0 || reserve(stream, (size_t)size) != 0) {
 		/* The peer learns from the end of TCP, without a Close, that this is no clean end. */
 		stream->ops->end(stream->link);
 		return;
@@ -187,7 +209,7 @@ void wsf_stream_put_close_locked(struct wsf_stream *stream, unsigned code, const
 	end = stream->close_received && stream->ops->at_end(stream->link);
 	stream->fin_early |= end;
 	stream->close_code_sent = code;
-	strncpy(stream->close_reason_sent, reason != NULL ? reason : "", WSF_REASON_MAX);
+	stream->close_reason_sent = reason != NULL ? strndup(reason, WSF_REASON_MAX) : NULL;
 	pthread_mutex_unlock(&stream->lock);
 	if (end && stream->ops->pending(stream->link))
 		stream->ops->want_read(stream->link);
@@ -250,13 +272,56 @@ static int ring_frame(struct wsf_stream *stream, const struct wsf_frame_start *s
 {
 	const uint8_t *key = start->masked ? start->key : NULL;
 
-	if (reserve(stream) != 0)
+	if (reserve(stream, start->header_bytes + payload_bytes(payload)) != 0)
 		return -ENOMEM;
 	put(stream, start->header, start->header_bytes, NULL, 0);
 	if (payload->piece[0].iov_len > 0)
 		put(stream, payload->piece[0].iov_base, payload->piece[0].iov_len, key, 0);
 	put(stream, payload->piece[1].iov_base, payload->piece[1].iov_len, key, payload->piece[0].iov_len);
 	return 0;
+}
+
+/*
+ * Nothing waits, and the frame is short: put together on the stack and sent as one piece. What the socket would not
+ * take goes into the ring. Returns 1 = all was sent.
+ */
+static int short_frame(struct wsf_stream *stream, const struct wsf_frame_start *start, const struct payload *payload)
+{
+	uint8_t frame[WSF_FRAME_HEADER_MAX + SHORT_MAX];
+	size_t size = start->header_bytes;
+	ssize_t sent;
+
+	/* Its deflater has storage. */
+	stream->sent_since_sweep = true;
+	if (payload->deflated)
+		wsf_stream_warm(stream);
+	memcpy(frame, start->header, sizeof start->header);
+	for (int i = 0; i < 2; i++) {
+		const struct iovec *piece = &payload->piece[i];
+
+		if (piece->iov_len == 0)
+			continue;
+		if (start->masked)
+			wsf_mask_copy(frame + size, piece->iov_base, piece->iov_len, start->key,
+			    size - start->header_bytes);
+		else
+			memcpy(frame + size, piece->iov_base, piece->iov_len);
+		size += piece->iov_len;
+	}
+	sent = stream->ops->send(stream->link, &(struct iovec){ frame, size }, 1);
+	if (sent == (ssize_t)size)
+		return 1;
+	if (sent == -EAGAIN)
+		sent = 0;
+	if (sent >= 0 && reserve(stream, size - (size_t)sent) == 0) {
+		put(stream, frame + sent, size - (size_t)sent, NULL, 0);
+		return 0;
+	}
+	if (sent == 0)
+		return -ENOMEM;
+	/* A part is out, and the rest has no place. */
+	send_failed(stream);
+	return sent > 0 ? -ENOMEM : -EPIPE;
 }
 
 /* Unmasked and nothing waits: out of the caller's memory. What the socket would not take goes into the ring. */
@@ -271,7 +336,7 @@ static int direct_frame(struct wsf_stream *stream, const struct wsf_frame_start 
 	size_t skip;
 
 	/* Storage first: once a part is out, the rest must have a place. */
-	if (reserve(stream) != 0)
+	if (reserve(stream, start->header_bytes + payload_bytes(payload)) != 0)
 		return -ENOMEM;
 	sent = stream->ops->send(stream->link, iov, 3);
 	if (sent == -EAGAIN)
@@ -330,13 +395,17 @@ static int write_message(struct wsf_stream *stream, const struct wsf_message *me
 	rv = wsf_endpoint_start_frame(&stream->endpoint, payload_bytes(&payload), payload.deflated, &start);
 	if (rv != 0)
 		return rv;
-	if (!start.masked && wsf_ring_used(&stream->send_ring) == 0)
-		rv = direct_frame(stream, &start, &payload);
-	else
+	if (wsf_ring_used(&stream->send_ring) != 0)
 		rv = ring_frame(stream, &start, &payload);
+	else if (payload_bytes(&payload) <= SHORT_MAX)
+		rv = short_frame(stream, &start, &payload);
+	else if (start.masked)
+		rv = ring_frame(stream, &start, &payload);
+	else
+		rv = direct_frame(stream, &start, &payload);
 	if (rv == 0)
-		rv = flush(stream) == -EPIPE ? -EPIPE : 0;
-	return rv;
+		rv = flush(stream);
+	return rv == 1 || rv == -EAGAIN ? 0 : rv;
 }
 
 /* A failed write is final: a hole never passes for a whole (see ws_fopen(3)). */
@@ -364,10 +433,8 @@ static int write_all(struct wsf_stream *stream, const uint8_t *data, size_t size
 		if (message.prefix_bytes + message.take_bytes > 0) {
 			if ((rv = write_message(stream, &message, data + done)) != 0)
 				return rv;
-			pthread_mutex_lock(&stream->lock);
 			stream->bytes_sent += message.prefix_bytes + message.take_bytes;
 			stream->messages_sent++;
-			pthread_mutex_unlock(&stream->lock);
 		}
 		done += message.used_bytes;
 	}

@@ -16,21 +16,38 @@ struct wsf_joined {
 	char name[];
 };
 
-static void format_address(const struct sockaddr_storage *address, char *out, size_t out_bytes)
+/* Returns a malloc'd text, or NULL: not known, or no memory. */
+static char *format_address(const struct sockaddr_storage *address)
 {
-	char text[INET6_ADDRSTRLEN] = "";
+	char text[INET6_ADDRSTRLEN] = "", whole[sizeof text + 8];
 
 	if (address->ss_family == AF_INET) {
 		const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)address;
 
 		inet_ntop(AF_INET, &in->sin_addr, text, sizeof text);
-		snprintf(out, out_bytes, "%s:%u", text, (unsigned)ntohs(in->sin_port));
-	} else if (address->ss_family == AF_INET6) {
+		snprintf(whole, sizeof whole, "%s:%u", text, (unsigned)ntohs(in->sin_port));
+		return strdup(whole);
+	}
+	if (address->ss_family == AF_INET6) {
 		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)address;
 
 		inet_ntop(AF_INET6, &in6->sin6_addr, text, sizeof text);
-		snprintf(out, out_bytes, "[%s]:%u", text, (unsigned)ntohs(in6->sin6_port));
+		snprintf(whole, sizeof whole, "[%s]:%u", text, (unsigned)ntohs(in6->sin6_port));
+		return strdup(whole);
 	}
+	return NULL;
+}
+
+/* A client's end of a local socket has no name of its own. */
+static char *format_local(const char *path)
+{
+	static const char scheme[] = "unix:";
+	size_t size = sizeof scheme + strlen(path);
+	char *text = malloc(size);
+
+	if (text != NULL)
+		snprintf(text, size, "%s%s", scheme, path);
+	return text;
 }
 
 void wsf_stream_find_addresses(struct wsf_stream *stream, int fd, const char *local_path)
@@ -39,44 +56,48 @@ void wsf_stream_find_addresses(struct wsf_stream *stream, int fd, const char *lo
 	socklen_t size = sizeof address;
 
 	if (local_path != NULL) {
-		/* A client's end has no name of its own. */
-		snprintf(stream->local_address, sizeof stream->local_address, "unix:%s",
-		    stream->role == WSF_SERVER ? local_path : "");
-		snprintf(stream->peer_address, sizeof stream->peer_address, "unix:%s",
-		    stream->role == WSF_CLIENT ? local_path : "");
+		stream->local_address = format_local(stream->role == WSF_SERVER ? local_path : "");
+		stream->peer_address = format_local(stream->role == WSF_CLIENT ? local_path : "");
 		return;
 	}
 	if (getsockname(fd, (struct sockaddr *)&address, &size) == 0)
-		format_address(&address, stream->local_address, sizeof stream->local_address);
+		stream->local_address = format_address(&address);
 	size = sizeof address;
 	if (getpeername(fd, (struct sockaddr *)&address, &size) == 0)
-		format_address(&address, stream->peer_address, sizeof stream->peer_address);
+		stream->peer_address = format_address(&address);
 }
 
 static enum ws_state state_locked(const struct wsf_stream *stream)
 {
-	if (stream->gone || stream->failure.error != 0)
+	if (stream->gone || stream->error != 0)
 		return WS_STATE_CLOSED;
 	return stream->close_received || stream->close_code_sent != 0 ? WS_STATE_CLOSING : WS_STATE_OPEN;
 }
 
+static void fill_text(char *out, size_t out_bytes, const char *text)
+{
+	snprintf(out, out_bytes, "%s", text != NULL ? text : "");
+}
+
+/* Both locks held. */
 static void fill_status_locked(const struct wsf_stream *stream, struct ws_status *status)
 {
 	status->state = state_locked(stream);
-	status->clean = stream->close_flushed && stream->close_received && stream->failure.error == 0 &&
+	status->clean = stream->close_flushed && stream->close_received && stream->error == 0 &&
 	    stream->write_failure == 0;
-	status->error = stream->write_failure != 0 ? stream->write_failure : stream->failure.error;
+	status->error = stream->write_failure != 0 ? stream->write_failure : stream->error;
 	status->close_code_sent = stream->close_code_sent;
 	status->close_code_received = stream->close_code_received;
-	memcpy(status->close_reason_sent, stream->close_reason_sent, sizeof stream->close_reason_sent);
-	memcpy(status->close_reason_received, stream->close_reason_received, sizeof stream->close_reason_received);
-	if (stream->failure.error != 0)
-		snprintf(status->error_text, sizeof status->error_text, "%.159s", stream->failure.text);
+	fill_text(status->close_reason_sent, sizeof status->close_reason_sent, stream->close_reason_sent);
+	fill_text(status->close_reason_received, sizeof status->close_reason_received, stream->close_reason_received);
+	if (stream->error != 0)
+		fill_text(status->error_text, sizeof status->error_text,
+		    stream->error_text != NULL ? stream->error_text : strerror(stream->error));
 	else if (stream->write_failure != 0)
 		snprintf(status->error_text, sizeof status->error_text, "a write failed");
-	status->http_status = stream->failure.http_status;
-	memcpy(status->local_address, stream->local_address, sizeof stream->local_address);
-	memcpy(status->peer_address, stream->peer_address, sizeof stream->peer_address);
+	status->http_status = stream->http_status;
+	fill_text(status->local_address, sizeof status->local_address, stream->local_address);
+	fill_text(status->peer_address, sizeof status->peer_address, stream->peer_address);
 	status->bytes_received = stream->bytes_received;
 	status->bytes_sent = stream->bytes_sent;
 	status->messages_received = stream->messages_received;
@@ -92,14 +113,14 @@ int wsf_stream_status(struct wsf_stream *stream, struct ws_status *status)
 
 	if (size < offsetof(struct ws_status, clean) || size > sizeof full)
 		return -EINVAL;
+	pthread_mutex_lock(&stream->transmit_lock);
 	pthread_mutex_lock(&stream->lock);
 	fill_status_locked(stream, &full);
 	pthread_mutex_unlock(&stream->lock);
-	if (stream->endpoint.subprotocol != NULL)
-		snprintf(full.subprotocol, sizeof full.subprotocol, "%s", stream->endpoint.subprotocol);
+	pthread_mutex_unlock(&stream->transmit_lock);
+	fill_text(full.subprotocol, sizeof full.subprotocol, stream->endpoint.subprotocol);
+	fill_text(full.extensions, sizeof full.extensions, stream->endpoint.extensions);
 	full.compressed = stream->endpoint.extensions != NULL;
-	if (full.compressed)
-		snprintf(full.extensions, sizeof full.extensions, "%s", stream->endpoint.extensions);
 	stream->ops->status(stream->link, &full);
 	full.size = size;
 	memcpy(status, &full, size);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "process.h"
 #include "tls_private.h"
 
 /* Plain bytes of a full record (RFC 8446, section 5.1). */
@@ -12,25 +13,13 @@
 
 /* --- fork --- */
 
-static atomic_uint generation;		/* of this process, one more than its parent's */
-
-static void count_child(void)
-{
-	atomic_fetch_add(&generation, 1);
-}
-
-static void watch_forks(void)
-{
-	pthread_atfork(NULL, NULL, count_child);
-}
-
 /*
  * In a forked child the parent's connections are not ours: what stdio still holds would go out under a nonce that the
  * parent uses, too, which gives AES-GCM's key away. Asked before the lock, which another thread may have held then.
  */
 static bool is_inherited(const struct wsf_tls *tls)
 {
-	return tls->generation != atomic_load(&generation);
+	return tls->generation != wsf_process_generation();
 }
 
 /* --- life --- */
@@ -53,17 +42,16 @@ static int set_up(struct wsf_tls *tls, const char *name, const char *session_key
 
 int wsf_tls_create(struct wsf_tls **out, struct wsf_tls_context *context, const char *name, const char *session_key)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct wsf_tls *tls = calloc(1, sizeof *tls);
 	struct wsf_tls_errors *errors;
 	int rv;
 
 	if (tls == NULL)
 		return -ENOMEM;
-	pthread_once(&once, watch_forks);
-	tls->generation = atomic_load(&generation);
+	tls->generation = wsf_process_generation();
 	tls->context = wsf_tls_context_ref(context);
 	atomic_init(&tls->more, false);
+	atomic_init(&tls->drained, false);
 	atomic_init(&tls->stalled, false);
 	pthread_mutex_init(&tls->lock, NULL);
 	errors = wsf_tls_errors_aside();
@@ -243,6 +231,7 @@ ssize_t wsf_tls_receive(struct wsf_tls *tls, struct wsf_socket *sock, const stru
 	if (rv == 0 && i < count)
 		rv = wsf_tls_outcome(tls);
 	/* An end or an error behind data is told by the next call, and the socket has nothing more to wake it. */
+	atomic_store(&tls->drained, i < count && rv == -EAGAIN && tls->emptied);
 	atomic_store(&tls->more, i == count ? SSL_has_pending(tls->ssl) == 1 : total > 0 && rv != -EAGAIN);
 	if (tls->taken_bytes > 0 && atomic_exchange(&tls->stalled, false))
 		tls->resumed = true;
@@ -315,6 +304,11 @@ void wsf_tls_idle(struct wsf_tls *tls)
 bool wsf_tls_pending(struct wsf_tls *tls)
 {
 	return atomic_load(&tls->more);
+}
+
+bool wsf_tls_drained(struct wsf_tls *tls)
+{
+	return atomic_load(&tls->drained);
 }
 
 bool wsf_tls_failure(struct wsf_tls *tls, struct wsf_failure *failure)

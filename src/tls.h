@@ -74,6 +74,8 @@ void wsf_tls_finish(struct wsf_tls *tls, struct wsf_socket *socket);
 void wsf_tls_idle(struct wsf_tls *tls);
 /* Whether receive may give something though the socket has nothing. */
 bool wsf_tls_pending(struct wsf_tls *tls);
+/* Whether the last receive took all there was: the next had better wait for the socket first. */
+bool wsf_tls_drained(struct wsf_tls *tls);
 /* Why the last send or receive failed, where TLS knows more than errno: returns whether the failure was filled. */
 bool wsf_tls_failure(struct wsf_tls *tls, struct wsf_failure *failure);
 /* Fill the members tls_… of a status. */

@@ -102,6 +102,7 @@ static int bio_read(BIO *bio, char *data, int size)
 		tls->socket_error = (int)received;
 		return -1;
 	}
+	atomic_store(&tls->drained, false);
 	tls->ended = received == 0;
 	tls->emptied = received < size;
 	tls->taken_bytes += (size_t)received;

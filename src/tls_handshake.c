@@ -148,7 +148,7 @@ int wsf_tls_connect(struct wsf_tls *tls, int fd, int64_t deadline_ns, struct wsf
 		if (done && flushed == 0)
 			break;
 	} while ((rv == 0 || rv == -EAGAIN) && (rv = wait_handshake(tls, fd, deadline_ns)) == 0);
-	wsf_socket_close(&sock);
+	wsf_socket_destroy(&sock);
 	if (rv == 0)
 		return 0;
 	if (tls->failure.error != 0)

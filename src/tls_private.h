@@ -146,6 +146,7 @@ struct wsf_tls {
 	int socket_error;		/* [S] negative errno, 0 = none: a socket tells only once */
 	struct wsf_failure failure;	/* [S] what TLS has against it; final */
 	atomic_bool more;		/* [A] another receive gives something, whether or not the socket does */
+	atomic_bool drained;		/* [A] the last receive took all there was, of the socket's, too */
 	atomic_bool stalled;		/* [A] sending waits for the rest of a message of TLS's own */
 	bool resumed;			/* [S] it did, and something came */
 };

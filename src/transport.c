@@ -24,6 +24,20 @@ ssize_t wsf_transport_receive(void *opaque, const struct iovec *iov, int count)
 	    wsf_tls_receive(transport->tls, &transport->socket, iov, count);
 }
 
+ssize_t wsf_transport_receive_wait(void *opaque, const struct iovec *iov, int count, int64_t until_ns)
+{
+	struct wsf_transport *transport = opaque;
+	int rv;
+
+	if (transport->tls == NULL)
+		return wsf_socket_receive_wait(&transport->socket, iov, count, until_ns);
+	/* What TLS has already is not in the socket: nothing would tell of it. */
+	if (wsf_tls_drained(transport->tls) &&
+	    (rv = wsf_socket_wait_readable(&transport->socket, until_ns)) < 0)
+		return rv;
+	return wsf_tls_receive(transport->tls, &transport->socket, iov, count);
+}
+
 int wsf_transport_flush(void *opaque)
 {
 	struct wsf_transport *transport = opaque;
@@ -44,13 +58,6 @@ int wsf_transport_wait_writable(void *opaque, int64_t deadline_ns)
 		return -ETIMEDOUT;
 	poll(NULL, 0, left_ms < 0 || left_ms > STALL_MS ? STALL_MS : left_ms);
 	return 0;
-}
-
-int wsf_transport_wait_readable(void *opaque, int64_t deadline_ns)
-{
-	struct wsf_transport *transport = opaque;
-
-	return wsf_socket_wait_readable(&transport->socket, deadline_ns);
 }
 
 bool wsf_transport_at_end(void *opaque)

@@ -17,9 +17,9 @@ struct wsf_transport {
 /* As struct wsf_stream_ops; the argument is a struct wsf_transport. */
 ssize_t wsf_transport_send(void *transport, const struct iovec *iov, int count);
 ssize_t wsf_transport_receive(void *transport, const struct iovec *iov, int count);
+ssize_t wsf_transport_receive_wait(void *transport, const struct iovec *iov, int count, int64_t until_ns);
 int wsf_transport_flush(void *transport);
 int wsf_transport_wait_writable(void *transport, int64_t deadline_ns);
-int wsf_transport_wait_readable(void *transport, int64_t deadline_ns);
 bool wsf_transport_at_end(void *transport);
 bool wsf_transport_stalled(void *transport);
 bool wsf_transport_pending(void *transport);

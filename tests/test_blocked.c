@@ -155,6 +155,91 @@ START_TEST(read_goes_on_after_a_signal_with_sa_restart)
 END_TEST
 #endif
 
+static atomic_bool nibbling, answered;
+
+/* The data comes while the reader waits, the ping when it has begun to read. */
+static void *send_and_ping(void *argument)
+{
+	const struct timespec moment = { .tv_nsec = 50000000 };
+	static const char data[3000];
+	struct wire *wire = argument;
+	struct peer_frame frame;
+
+	nanosleep(&moment, NULL);
+	wire_frame(wire, PEER_BINARY, data, sizeof data);
+	while (!atomic_load(&nibbling))
+		nanosleep(&moment, NULL);
+	wire_frame(wire, PEER_PING, "there?", 6);
+	ck_assert(peer_read_frame(wire->peer, &frame));
+	ck_assert_uint_eq(frame.byte0, PEER_PONG);
+	peer_frame_clear(&frame);
+	atomic_store(&answered, true);
+	return NULL;
+}
+
+/* A reader that lives off what it has received already leaves pings to the helper. */
+START_TEST(a_reader_that_nibbles_answers_pings)
+{
+	const struct timespec moment = { .tv_nsec = 5000000 };
+	size_t left = 3000;
+	pthread_t thread;
+	struct wire wire;
+	char byte;
+
+	atomic_store(&nibbling, false);
+	atomic_store(&answered, false);
+	wire_open(&wire, (enum wire_role)_i, "r+", NULL, 0);
+	peer_thread(&thread, send_and_ping, &wire);
+	for (; left > 0 && !atomic_load(&answered); left--) {
+		ck_assert_int_eq((int)ws_read_some(wire.stream, &byte, 1), 1);
+		atomic_store(&nibbling, true);
+		nanosleep(&moment, NULL);
+	}
+	ck_assert_uint_gt(left, 0);
+	peer_join(thread);
+	while (left-- > 0)
+		ck_assert_int_eq(fgetc(wire.stream), 0);
+	wire_finish(&wire, 1000);
+	wire_fclose(&wire, 0);
+	wire_finished(&wire);
+	wire_end(&wire);
+}
+END_TEST
+
+/* --- cancellation --- */
+
+static void *read_one(void *stream)
+{
+	return (void *)(intptr_t)fgetc(stream);
+}
+
+/* It is put off until the read is over; whatever became of the thread, this and other streams work on. */
+START_TEST(a_cancelled_reader_leaves_nothing_behind)
+{
+	struct wire wire, other;
+	pthread_t thread;
+	void *value;
+
+	wire_open(&wire, (enum wire_role)_i, "r+", NULL, 0);
+	for (int round = 0; round < 3; round++) {
+		peer_thread(&thread, read_one, wire.stream);
+		nanosleep(&(struct timespec){ .tv_nsec = round * 30000000 }, NULL);
+		ck_assert_int_eq(pthread_cancel(thread), 0);
+		wire_say(&wire, "x");
+		ck_assert_int_eq(pthread_join(thread, &value), 0);
+	}
+	wire_open(&other, (enum wire_role)_i, "r+", NULL, 0);
+	wire_finish(&other, 1000);
+	wire_fclose(&other, 0);
+	wire_finished(&other);
+	wire_end(&other);
+	wire_finish(&wire, 1000);
+	wire_fclose(&wire, 0);
+	wire_finished(&wire);
+	wire_end(&wire);
+}
+END_TEST
+
 /* --- writes --- */
 
 static uint8_t *much(void)
@@ -419,6 +504,9 @@ int main(void)
 #ifndef __SANITIZE_THREAD__
 	tcase_add_loop_test(reads, read_goes_on_after_a_signal_with_sa_restart, 0, WIRE_ROLES);
 #endif
+
+	tcase_add_loop_test(reads, a_reader_that_nibbles_answers_pings, 0, WIRE_ROLES);
+	tcase_add_loop_test(reads, a_cancelled_reader_leaves_nothing_behind, 0, WIRE_ROLES);
 
 	tcase_add_loop_test(writes, signals_do_not_fail_a_blocked_write, 0, WIRE_ROLES * 2);
 	tcase_add_loop_test(writes, write_timeout_is_final, 0, WIRE_ROLES * 2);

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: 0BSD */
 /* The rows of the close table of ws_fopen(3), each with the library as client and as server: _i counts the roles. */
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include <check.h>
 
@@ -290,6 +293,66 @@ START_TEST(reset_behind_our_answering_close_is_no_receipt)
 }
 END_TEST
 
+#ifdef TCP_USER_TIMEOUT
+/* The kernel of the library's end is to give up soon where the peer takes nothing: ETIMEDOUT, as after a cut cable. */
+static void give_up_soon(const struct wire *wire)
+{
+	struct sockaddr_in peer, other;
+	socklen_t size = sizeof peer;
+	unsigned limit_ms = 100;
+	int found = 0;
+
+	ck_assert_int_eq(getsockname(wire->peer, (struct sockaddr *)&peer, &size), 0);
+	for (int fd = 0; fd < 1024; fd++) {
+		size = sizeof other;
+		if (getpeername(fd, (struct sockaddr *)&other, &size) != 0 || other.sin_family != AF_INET ||
+		    other.sin_port != peer.sin_port)
+			continue;
+		ck_assert_int_eq(setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &limit_ms, sizeof limit_ms), 0);
+		found++;
+	}
+	ck_assert_int_eq(found, 1);
+}
+
+/* More than the peer's kernel takes, less than ours. */
+static void write_what_stays(const struct wire *wire)
+{
+	static const uint8_t zeros[100000];
+
+	ck_assert_uint_eq(fwrite(zeros, 1, sizeof zeros, wire->stream), sizeof zeros);
+	ck_assert_int_eq(fflush(wire->stream), 0);
+}
+
+START_TEST(tcp_that_gives_up_behind_our_answering_close_is_no_receipt)
+{
+	struct ws_options options = WS_OPTIONS_INIT;
+	struct wire wire;
+
+	options.close_timeout_ms = -1;
+	wire_open(&wire, (enum wire_role)_i, "r+", &options, 4096);
+	give_up_soon(&wire);
+	wire_goodbye(&wire, 1000, "");
+	wire_expect_end(wire.stream, 0);
+	write_what_stays(&wire);
+	wire_fclose(&wire, ECONNRESET);
+	wire_end(&wire);
+}
+END_TEST
+
+START_TEST(tcp_that_gives_up_is_no_time_limit_of_a_read)
+{
+	struct wire wire;
+
+	wire_open(&wire, (enum wire_role)_i, "r+", NULL, 4096);
+	give_up_soon(&wire);
+	write_what_stays(&wire);
+	wire_expect_end(wire.stream, ECONNRESET);
+	wire_fclose(&wire, ECONNRESET);
+	wire_end(&wire);
+}
+END_TEST
+#endif
+
 /*
  * Until the library has seen all that is in the kernel: it has one thread, which looks at every connection in each
  * turn, so it has when a second answer comes on another one.
@@ -563,6 +626,10 @@ int main(void)
 	tcase_add_loop_test(theirs, peers_close_is_eof_and_we_may_still_answer, 0, WIRE_ROLES * 3);
 	tcase_add_loop_test(theirs, ws_shutdown_answers_the_peers_close, 0, WIRE_ROLES);
 	tcase_add_loop_test(theirs, reset_behind_our_answering_close_is_no_receipt, 0, WIRE_ROLES);
+#ifdef TCP_USER_TIMEOUT
+	tcase_add_loop_test(theirs, tcp_that_gives_up_behind_our_answering_close_is_no_receipt, 0, WIRE_ROLES);
+	tcase_add_loop_test(theirs, tcp_that_gives_up_is_no_time_limit_of_a_read, 0, WIRE_ROLES);
+#endif
 	tcase_add_loop_test(theirs, tcp_that_ends_before_our_close_is_a_receipt_only_for_nothing, 0, WIRE_ROLES * 4);
 	tcase_add_loop_test(theirs, another_valid_code_is_echoed_and_read_as_an_error, 0, WIRE_ROLES * 5);
 	tcase_add_loop_test(theirs, close_is_answered_at_once, 0, WIRE_ROLES * 2);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -371,9 +372,11 @@ START_TEST(an_opener_without_descriptors_says_what_to_do)
 		expect_advice(limit);
 	}
 	ck_assert_int_ge(limit, base + 3);
+	limit = lowest_free_descriptor();
+	limit_descriptors(limit);
 	ck_assert_ptr_null(ws_fopen_with(url, "r", &options));
 	expect_advice(limit);
-	limit_descriptors(limit + 10);
+	limit_descriptors(limit + 20);
 	ws_listener_close(listener);
 	peer_count_end();
 	close(silent);
@@ -388,7 +391,7 @@ START_TEST(a_limit_raised_behind_the_first_stream_counts)
 
 	peer_count_begin();
 	base = lowest_free_descriptor();
-	limit_descriptors(base + 10);
+	limit_descriptors(base + 16);
 	listener = listen_with(2);
 	pairs[0] = connect_with(listener, 0);
 	greet(&pairs[0]);
@@ -397,10 +400,44 @@ START_TEST(a_limit_raised_behind_the_first_stream_counts)
 		pairs[i] = connect_with(listener, 0);
 	for (int i = 0; i < PAIRS + 20; i++)
 		greet(&pairs[i]);
-	ck_assert_int_gt(lowest_free_descriptor(), base + 10);
+	ck_assert_int_gt(lowest_free_descriptor(), base + 16);
 	for (int i = 0; i < PAIRS + 20; i++)
 		part(&pairs[i]);
 	ws_listener_close(listener);
+	peer_count_end();
+}
+END_TEST
+
+/* The one listening socket of this process. */
+static int listening_socket(void)
+{
+	int on;
+	socklen_t size;
+
+	for (int fd = 0; fd < 256; fd++) {
+		on = 0;
+		size = sizeof on;
+		if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &on, &size) == 0 && on != 0)
+			return fd;
+	}
+	ck_abort_msg("no listening socket");
+	return -1;
+}
+
+/* Another listener keeps the helper, and with it what its queue may still hold, until the end. */
+START_TEST(a_listener_whose_socket_broke_can_be_closed)
+{
+	struct ws_listener *broken, *keeper;
+
+	peer_count_begin();
+	broken = listen_with(1);
+	ck_assert_int_eq(shutdown(listening_socket(), SHUT_RDWR), 0);
+	keeper = listen_with(1);
+	errno = 0;
+	ck_assert_ptr_null(ws_accept(broken, "r+"));
+	ck_assert_int_eq(errno, EBADF);
+	ck_assert_int_eq(ws_listener_close(broken), 0);
+	ck_assert_int_eq(ws_listener_close(keeper), 0);
 	peer_count_end();
 }
 END_TEST
@@ -414,6 +451,7 @@ int main(void)
 	tcase_add_test(tcase, helpers_become_more_while_streams_are_open_and_end_with_the_last);
 	tcase_add_test(tcase, the_environment_says_how_many_where_the_options_do_not);
 	tcase_add_test(tcase, streams_come_and_go_from_many_threads_while_helpers_become_more);
+	tcase_add_test(tcase, a_listener_whose_socket_broke_can_be_closed);
 	tcase = wire_case(suite, "descriptors");
 	tcase_add_test(tcase, an_opener_without_descriptors_says_what_to_do);
 	tcase_add_test(tcase, a_limit_raised_behind_the_first_stream_counts);

@@ -40,7 +40,7 @@ static void check_within(const struct wsf_ring *ring, const struct iovec *span, 
 
 		ck_assert_uint_gt(span[i].iov_len, 0);
 		ck_assert(start >= ring->data);
-		ck_assert(start + span[i].iov_len <= ring->data + ring->capacity_bytes);
+		ck_assert(start + span[i].iov_len <= ring->data + ring->storage_bytes);
 	}
 	if (pieces == 2)
 		ck_assert_ptr_eq(span[1].iov_base, ring->data);
@@ -86,7 +86,8 @@ static void check_same(const struct wsf_ring *ring, const struct model *model)
 	ck_assert_uint_eq(ring->read - ring->kept, model->read - model->kept);
 	if (ring->data) {
 		ck_assert_uint_eq(span_size(span, wsf_ring_read_span(ring, SIZE_MAX, span)), wsf_ring_used(ring));
-		ck_assert_uint_eq(span_size(span, wsf_ring_write_span(ring, SIZE_MAX, span)), wsf_ring_room(ring));
+		ck_assert_uint_eq(span_size(span, wsf_ring_write_span(ring, SIZE_MAX, span)),
+		    ring->storage_bytes - (model->written - model->kept));
 	}
 }
 
@@ -95,7 +96,7 @@ static void model_write(struct wsf_ring *ring, struct model *model, size_t size,
 	size_t room = model->capacity - (model->written - model->kept);
 	size_t expected = size < room ? size : room;
 
-	ck_assert_int_eq(wsf_ring_reserve(ring), 0);
+	ck_assert_int_eq(wsf_ring_reserve(ring, size), 0);
 	for (size_t i = 0; i < expected; i++)
 		model->bytes[model->written + i] = (uint8_t)next_random(seed);
 	ck_assert_uint_eq(put(ring, model->bytes + model->written, size > expected ? expected : size), expected);
@@ -140,12 +141,15 @@ static void model_release(struct wsf_ring *ring, const struct model *model)
 {
 	bool had = ring->data != NULL;
 	bool free_now = model->written == model->read;
+	size_t kept = model->read - model->kept;
 
 	ck_assert_int_eq(wsf_ring_release(ring), free_now || !had);
-	ck_assert_int_eq(ring->data == NULL, free_now || !had);
+	ck_assert_int_eq(ring->data == NULL, (free_now && kept == 0) || !had);
+	if (free_now && kept > 0)
+		ck_assert(ring->storage_bytes < 2 * kept || ring->storage_bytes <= 64);
 }
 
-static const size_t capacities[] = { 1, 2, 16, 64, 1024 };
+static const size_t capacities[] = { 1, 2, 16, 64, 1024, 8192 };
 
 START_TEST(behaves_as_a_plain_array)
 {
@@ -206,7 +210,7 @@ START_TEST(no_span_without_storage)
 	wsf_ring_init(&ring, 64);
 	ck_assert_int_eq(wsf_ring_write_span(&ring, 10, span), 0);
 	ck_assert_int_eq(wsf_ring_read_span(&ring, 10, span), 0);
-	ck_assert_int_eq(wsf_ring_reserve(&ring), 0);
+	ck_assert_int_eq(wsf_ring_reserve(&ring, SIZE_MAX), 0);
 	ck_assert_int_eq(wsf_ring_write_span(&ring, 0, span), 0);
 	ck_assert_int_eq(wsf_ring_read_span(&ring, 10, span), 0);
 	ck_assert_int_eq(wsf_ring_write_span(&ring, 10, span), 1);
@@ -221,7 +225,7 @@ START_TEST(spans_wrap_in_two_pieces)
 	struct iovec span[2];
 
 	wsf_ring_init(&ring, 16);
-	ck_assert_int_eq(wsf_ring_reserve(&ring), 0);
+	ck_assert_int_eq(wsf_ring_reserve(&ring, SIZE_MAX), 0);
 	ck_assert_uint_eq(put(&ring, (const uint8_t *)"abcdefghijkl", 12), 12);
 	ck_assert_uint_eq(take(&ring, (const uint8_t *)"abcdefghij", 10, 0), 10);
 	ck_assert_int_eq(wsf_ring_write_span(&ring, 100, span), 2);
@@ -244,7 +248,7 @@ START_TEST(kept_bytes_take_room_and_can_be_unread)
 	struct wsf_ring ring;
 
 	wsf_ring_init(&ring, 8);
-	ck_assert_int_eq(wsf_ring_reserve(&ring), 0);
+	ck_assert_int_eq(wsf_ring_reserve(&ring, SIZE_MAX), 0);
 	put(&ring, (const uint8_t *)"abcdefgh", 8);
 	take(&ring, (const uint8_t *)"abcdef", 6, 4);
 	ck_assert_uint_eq(wsf_ring_room(&ring), 2);
@@ -268,7 +272,7 @@ START_TEST(keeping_never_goes_backwards)
 	struct wsf_ring ring;
 
 	wsf_ring_init(&ring, 8);
-	ck_assert_int_eq(wsf_ring_reserve(&ring), 0);
+	ck_assert_int_eq(wsf_ring_reserve(&ring, SIZE_MAX), 0);
 	put(&ring, (const uint8_t *)"abcdef", 6);
 	take(&ring, (const uint8_t *)"abcd", 4, 0);
 	take(&ring, (const uint8_t *)"e", 1, 8);
@@ -285,7 +289,7 @@ START_TEST(forget_starts_an_empty_ring_again_and_keeps_a_full_one)
 	struct iovec span[2];
 
 	wsf_ring_init(&ring, 8);
-	ck_assert_int_eq(wsf_ring_reserve(&ring), 0);
+	ck_assert_int_eq(wsf_ring_reserve(&ring, SIZE_MAX), 0);
 	put(&ring, (const uint8_t *)"abcdef", 6);
 	take(&ring, (const uint8_t *)"abc", 3, 3);
 	wsf_ring_forget(&ring);
@@ -306,12 +310,11 @@ START_TEST(storage_goes_when_nothing_is_used_and_what_is_kept_stays)
 
 	wsf_ring_init(&ring, 8);
 	ck_assert(wsf_ring_release(&ring));
-	ck_assert_int_eq(wsf_ring_reserve(&ring), 0);
+	ck_assert_int_eq(wsf_ring_reserve(&ring, SIZE_MAX), 0);
 	put(&ring, (const uint8_t *)"abc", 3);
 	ck_assert(!wsf_ring_release(&ring));
 	take(&ring, (const uint8_t *)"abc", 3, 3);
 	ck_assert(wsf_ring_release(&ring));
-	ck_assert_ptr_null(ring.data);
 	ck_assert_uint_eq(wsf_ring_room(&ring), 5);
 	ck_assert_int_eq(wsf_ring_unread(&ring, 4), -ESPIPE);
 	ck_assert_int_eq(wsf_ring_unread(&ring, 2), 0);
@@ -325,9 +328,45 @@ START_TEST(storage_goes_when_nothing_is_used_and_what_is_kept_stays)
 	ck_assert(wsf_ring_release(&ring));
 	ck_assert_ptr_null(ring.data);
 	ck_assert_uint_eq(wsf_ring_room(&ring), 8);
-	ck_assert_int_eq(wsf_ring_reserve(&ring), 0);
+	ck_assert_int_eq(wsf_ring_reserve(&ring, SIZE_MAX), 0);
 	ck_assert_uint_eq(put(&ring, (const uint8_t *)"12345678", 8), 8);
 	take(&ring, (const uint8_t *)"12345678", 8, 0);
+	wsf_ring_clear(&ring);
+}
+END_TEST
+
+START_TEST(storage_is_as_small_as_what_is_needed_and_grows)
+{
+	uint8_t bytes[4096];
+	struct wsf_ring ring;
+
+	for (size_t i = 0; i < sizeof bytes; i++)
+		bytes[i] = (uint8_t)(i * 7);
+	wsf_ring_init(&ring, 1 << 20);
+	ck_assert_int_eq(wsf_ring_reserve(&ring, 40), 0);
+	ck_assert_uint_eq(ring.storage_bytes, 64);
+	ck_assert(wsf_ring_may_grow(&ring));
+	put(&ring, bytes, 40);
+	take(&ring, bytes, 30, 0);
+	/* Both sides of the storage's end, and then of a larger one's. */
+	ck_assert_int_eq(wsf_ring_reserve(&ring, 54), 0);
+	ck_assert_uint_eq(ring.storage_bytes, 64);
+	put(&ring, bytes + 40, 54);
+	ck_assert_int_eq(wsf_ring_reserve(&ring, 100), 0);
+	ck_assert_uint_eq(ring.storage_bytes, 256);
+	put(&ring, bytes + 94, 100);
+	take(&ring, bytes + 30, 164, 100);
+	ck_assert(wsf_ring_release(&ring));
+	ck_assert_uint_eq(ring.storage_bytes, 128);
+	ck_assert_int_eq(wsf_ring_unread(&ring, 100), 0);
+	ck_assert_int_eq(wsf_ring_reserve(&ring, 4000), 0);
+	ck_assert_uint_eq(ring.storage_bytes, ring.capacity_bytes);
+	ck_assert(!wsf_ring_may_grow(&ring));
+	put(&ring, bytes, 4000);
+	take(&ring, bytes + 94, 100, 0);
+	take(&ring, bytes, 4000, 0);
+	ck_assert(wsf_ring_release(&ring));
+	ck_assert_ptr_null(ring.data);
 	wsf_ring_clear(&ring);
 }
 END_TEST
@@ -338,10 +377,10 @@ START_TEST(reserve_twice_keeps_the_storage)
 	uint8_t *data;
 
 	wsf_ring_init(&ring, 8);
-	ck_assert_int_eq(wsf_ring_reserve(&ring), 0);
+	ck_assert_int_eq(wsf_ring_reserve(&ring, SIZE_MAX), 0);
 	data = ring.data;
 	put(&ring, (const uint8_t *)"abc", 3);
-	ck_assert_int_eq(wsf_ring_reserve(&ring), 0);
+	ck_assert_int_eq(wsf_ring_reserve(&ring, SIZE_MAX), 0);
 	ck_assert_ptr_eq(ring.data, data);
 	take(&ring, (const uint8_t *)"abc", 3, 0);
 	wsf_ring_clear(&ring);
@@ -367,6 +406,7 @@ int main(void)
 	tcase_add_test(tcase, keeping_never_goes_backwards);
 	tcase_add_test(tcase, forget_starts_an_empty_ring_again_and_keeps_a_full_one);
 	tcase_add_test(tcase, storage_goes_when_nothing_is_used_and_what_is_kept_stays);
+	tcase_add_test(tcase, storage_is_as_small_as_what_is_needed_and_grows);
 	tcase_add_test(tcase, reserve_twice_keeps_the_storage);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);

@@ -17,7 +17,7 @@
 #define COUNT(array) ((int)(sizeof(array) / sizeof(array)[0]))
 #define KEY 0x5a
 #define MAPPINGS_MAX 1024
-/* The memory of idle streams is given back once a second or so. */
+/* The memory of an idle stream is given back after a tenth of a second or so; on a busy machine later. */
 #define LATE_MS 2500
 
 /* --- the secrets --- */
