@@ -70,10 +70,12 @@ need_for_tests() {
 	need python3-websockets has_python_websockets
 	need libbsd-dev has_module libbsd-overlay
 	need openssl have openssl
+	need spin have spin
 	need nginx-light have_daemon nginx
 	need tinyproxy-bin have_daemon tinyproxy
 	need microsocks have_daemon microsocks
 	need dante-server have_daemon danted
+	need valgrind have valgrind
 }
 
 # Installs what need found missing, as root on a system with apt; otherwise says what to do, and ends.
