@@ -83,7 +83,7 @@ echo "SHA-256 returned: ${returned%% *}"
 echo "The same, byte for byte."
 
 step "The rate, next to a plain TCP FILE * on this machine"
-build/tools/wsbench --quick || die "wsbench failed"
+build/tools/wsbench --bulk --rounds 3 --mib 64 || die "wsbench failed"
 
 step "What to type next"
 cat <<'END'

@@ -2,331 +2,257 @@
 /*
  * wsbench: what a wsfile FILE * costs against a plain TCP FILE *, or over TLS against OpenSSL alone, on this machine.
  *
- * Each round runs every job first over one and then over the other, so that both meet the same weather; the figures are
- * medians over the rounds, and the ratio is the median of the ratios within a round. Each run is two fresh processes,
- * forked from one that never uses the library. The client keeps the time, from its first byte, which the listener waits
- * for, to the last one it gets: where it only sends, an answer of one byte. CPU is user and system time of both ends.
+ * Each round runs every row first over one and then over the other, so that both meet the same weather; the figures
+ * are medians over the rounds, and the ratio is the median of the ratios within a round. CPU is user and system time of
+ * both ends. Nothing is asserted about time: only what is broken ends it early.
  */
 #include "wsbench.h"
 
 #include <errno.h>
 #include <getopt.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
 #include <wsfile.h>
 
-static const char *const job_names[JOBS] = { "client to listener", "listener to client", "echo, both ways at once" };
-static const char *const job_keys[JOBS] = { "c2s", "s2c", "echo" };
+#define PROGRESS_S 5.0
 
-const char *bench_who = "";
-char bench_sent[BLOCK];
-char bench_received[BLOCK];
-
-struct settings {
-	uint64_t mib;
-	unsigned rounds;
-	double handshake_seconds;
-	bool plain, tls, handshakes, json;
+static const struct bench_group *const groups[] = {
+	&bench_bulk, &bench_sweep, &bench_messages, &bench_round_trips, &bench_connections, &bench_handshakes,
+	&bench_memory, &bench_scale, &bench_transfer, &bench_fairness,
 };
 
-/* Two transports side by side: what there was before, and ours. */
-enum side { THEIRS, OURS, SIDES };
+#define GROUPS (sizeof groups / sizeof *groups)
 
-struct series {
-	double rate[SIDES][MAX_ROUNDS];		/* MB/s */
-	double cpu[SIDES][MAX_ROUNDS];		/* s/GiB */
-	double ratio[MAX_ROUNDS];
+static const struct bench_class classes[] = {
+	{ "plain", "ws against TCP", { &bench_tcp, &bench_ws }, false },
+	{ "tls", "wss against OpenSSL", { &bench_openssl, &bench_wss }, true },
 };
 
-struct comparison {
-	const char *json_name;
-	const struct transport *side[SIDES];
-	struct series series[JOBS];
+#define CLASSES (sizeof classes / sizeof *classes)
+
+struct plan {
+	struct settings settings;
+	bool group[GROUPS], class[CLASSES];
+	struct bench_table *tables[CLASSES][GROUPS];	/* NULL = not asked for */
 };
 
-static struct comparison plain = { .json_name = "jobs", .side = { &bench_tcp, &bench_ws } };
-static struct comparison tls = { .json_name = "tls_jobs", .side = { &bench_openssl, &bench_wss } };
+/* --- the command line --- */
 
-_Noreturn void bench_die(const char *format, ...)
+static const char usage[] =
+    "usage: wsbench [group ...] [option ...]\n"
+    "Compares a wsfile FILE * with a plain TCP FILE *, and over TLS with SSL_write\n"
+    "and SSL_read, between two processes on 127.0.0.1.\n"
+    "groups; all of them unless some are named:\n"
+    "  --bulk           blocks of 64 KiB and of 1 KiB, both directions, and an echo\n"
+    "  --sweep          flushed messages of 64 bytes to 16 MiB, both directions\n"
+    "  --messages       flushed messages of 64 bytes, one way\n"
+    "  --round-trips    of 64 bytes, both ends on one core and on two\n"
+    "  --connections    open and close, one after another and by 4 threads\n"
+    "  --handshakes     of TLS, full and resumed\n"
+    "  --memory         of 1,000 idle connections\n"
+    "  --scale          1 to 10,000 open streams, 2,000 over TLS: opening, memory,\n"
+    "                   CPU while idle, a round trip beside them; with all: to 1,000\n"
+    "  --streams N      N streams that all move data at once, checksummed at both\n"
+    "                   ends; with all: 1,000, 200 over TLS\n"
+    "  --fairness       a slow reader among 1,000 fast ones, 200 over TLS\n"
+    "options:\n"
+    "  --plain          ws against TCP only\n"
+    "  --tls            wss against OpenSSL only\n"
+    "  --mib N          volume of a run of --bulk, 256; with 1 KiB a quarter of it\n"
+    "  --stream-mib N   volume of each stream of --streams, 1\n"
+    "  --rounds N       5\n"
+    "  --quick          little of everything, in 1 round: whether it works\n"
+    "  --json           one line for programs\n"
+    "  --help           this text\n"
+    "Exit status: 0, 1 when something is broken, 2 for a bad command line.\n";
+
+static _Noreturn void refuse(void)
 {
-	char text[512];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(text, sizeof text, format, args);
-	va_end(args);
-	fprintf(stderr, "wsbench: %s%s\n", bench_who, text);
-	bench_certificate_remove();
-	_exit(1);
+	fputs(usage, stderr);
+	exit(2);
 }
 
-double bench_now(void)
+static unsigned long number(const char *text, unsigned long max)
 {
-	struct timespec t;
+	unsigned long value;
+	char *end;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+	errno = 0;
+	value = strtoul(text, &end, 10);
+	if (errno != 0 || *text < '0' || *text > '9' || *end != '\0' || value == 0 || value > max)
+		refuse();
+	return value;
 }
 
-double bench_cpu(void)
+enum { GROUP = 256, PLAIN = GROUP + GROUPS, TLS, MIB, STREAM_MIB, ROUNDS, QUICK, JSON, HELP };
+
+static void take_option(struct plan *plan, int option, const char *argument)
 {
-	struct rusage use;
+	struct settings *settings = &plan->settings;
 
-	getrusage(RUSAGE_SELF, &use);
-	return (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) +
-	    (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1e6;
-}
-
-void bench_announce(int fd, const char *text)
-{
-	char address[ADDRESS_SIZE] = "";
-
-	snprintf(address, sizeof address, "%s", text);
-	if (write(fd, address, sizeof address) != sizeof address)
-		bench_die("pipe: %s", strerror(errno));
-	close(fd);
-}
-
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-double bench_median(double *values, size_t count)
-{
-	qsort(values, count, sizeof *values, compare);
-	return count % 2 != 0 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
-}
-
-/* --- the two processes of a run --- */
-
-struct task {
-	const struct transport *transport;
-	enum job job;
-	uint64_t bytes;
-};
-
-static _Noreturn void listener_process(const struct task *task, int announcement, int pipe_end)
-{
-	struct result result = { 0, 0 };
-
-	bench_who = "listener: ";
-	task->transport->run_listener(task->job, task->bytes, announcement, &result);
-	_exit(write(pipe_end, &result, sizeof result) == sizeof result ? 0 : 1);
-}
-
-static _Noreturn void client_process(const struct task *task, const char *address, int pipe_end)
-{
-	struct result result = { 0, 0 };
-
-	bench_who = "client: ";
-	task->transport->run_client(task->job, task->bytes, address, &result);
-	_exit(write(pipe_end, &result, sizeof result) == sizeof result ? 0 : 1);
-}
-
-static void make_pipe(int ends[2])
-{
-	if (pipe(ends) != 0)
-		bench_die("pipe: %s", strerror(errno));
-}
-
-static bool run_pair(const struct task *task, pid_t pids[2], struct result results[2])
-{
-	int address_pipe[2], listener_pipe[2], client_pipe[2];
-	char address[ADDRESS_SIZE] = "";
-	bool ok;
-
-	make_pipe(address_pipe);
-	make_pipe(listener_pipe);
-	pids[0] = fork();
-	if (pids[0] == 0)
-		listener_process(task, address_pipe[1], listener_pipe[1]);
-	close(address_pipe[1]);
-	close(listener_pipe[1]);
-	ok = pids[0] > 0 && read(address_pipe[0], address, sizeof address) == sizeof address;
-	close(address_pipe[0]);
-	make_pipe(client_pipe);
-	pids[1] = ok ? fork() : -1;
-	if (pids[1] == 0)
-		client_process(task, address, client_pipe[1]);
-	close(client_pipe[1]);
-	ok = ok && pids[1] > 0 && read(client_pipe[0], &results[1], sizeof *results) == sizeof *results &&
-	    read(listener_pipe[0], &results[0], sizeof *results) == sizeof *results;
-	close(client_pipe[0]);
-	close(listener_pipe[0]);
-	return ok;
-}
-
-static struct result run(const struct task *task)
-{
-	pid_t pids[2] = { -1, -1 };
-	struct result results[2];
-	bool ok = run_pair(task, pids, results);
-
-	for (size_t i = 0; i < 2; i++) {
-		if (pids[i] <= 0)
-			continue;
-		if (!ok)
-			kill(pids[i], SIGKILL);
-		waitpid(pids[i], NULL, 0);
+	if (option >= GROUP && option < PLAIN) {
+		plan->group[option - GROUP] = true;
+		if (argument)
+			settings->stream_count = number(argument, 1000000);
+		return;
 	}
-	if (!ok)
-		bench_die("%s with %s failed", job_names[task->job], task->transport->title);
-	return (struct result){ results[1].seconds, results[0].cpu_seconds + results[1].cpu_seconds };
+	switch (option) {
+	case PLAIN:
+	case TLS:
+		plan->class[option - PLAIN] = true;
+		break;
+	case MIB:
+		settings->mib = number(argument, 1 << 20);
+		break;
+	case STREAM_MIB:
+		settings->stream_mib = number(argument, 1 << 20);
+		break;
+	case ROUNDS:
+		settings->rounds = (unsigned)number(argument, MAX_ROUNDS);
+		break;
+	case QUICK:
+		settings->quick = true;
+		break;
+	case JSON:
+		settings->json = true;
+		break;
+	case HELP:
+		fputs(usage, stdout);
+		exit(0);
+	default:
+		refuse();
+	}
+}
+
+/* Sets all where none is set, and returns whether it did. */
+static bool default_to_all(bool *chosen, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (chosen[i])
+			return false;
+	memset(chosen, true, count * sizeof *chosen);
+	return true;
+}
+
+static void parse(struct plan *plan, int argc, char **argv)
+{
+	struct option options[GROUPS + 9] = {
+		{ "plain", no_argument, NULL, PLAIN }, { "tls", no_argument, NULL, TLS },
+		{ "mib", required_argument, NULL, MIB }, { "stream-mib", required_argument, NULL, STREAM_MIB },
+		{ "rounds", required_argument, NULL, ROUNDS }, { "quick", no_argument, NULL, QUICK },
+		{ "json", no_argument, NULL, JSON }, { "help", no_argument, NULL, HELP },
+	};
+	struct settings *settings = &plan->settings;
+	int option;
+
+	for (size_t i = 0; i < GROUPS; i++)
+		options[8 + i] = (struct option){
+			groups[i]->option, groups[i] == &bench_transfer ? required_argument : no_argument, NULL,
+			GROUP + (int)i,
+		};
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1)
+		take_option(plan, option, optarg);
+	if (optind != argc)
+		refuse();
+	settings->all = default_to_all(plan->group, GROUPS);
+	default_to_all(plan->class, CLASSES);
+	settings->rounds = settings->rounds > 0 ? settings->rounds : settings->quick ? 1 : 5;
+	settings->mib = settings->mib > 0 ? settings->mib : settings->quick ? 16 : 256;
+	settings->stream_mib = settings->stream_mib > 0 ? settings->stream_mib : 1;
 }
 
 /* --- rounds and report --- */
 
-static void run_round(struct comparison *comparison, const struct settings *settings, unsigned round)
+static void make_tables(struct plan *plan)
 {
-	uint64_t bytes = settings->mib << 20;
+	bool any = false;
 
-	for (int job = 0; job < JOBS; job++) {
-		struct series *s = &comparison->series[job];
-		for (int side = 0; side < SIDES; side++) {
-			struct result result = run(&(struct task){ comparison->side[side], (enum job)job, bytes });
-			s->rate[side][round] = (double)bytes / 1e6 / result.seconds;
-			s->cpu[side][round] = result.cpu_seconds / ((double)bytes / (double)(1 << 30));
+	for (size_t class = 0; class < CLASSES; class++)
+		for (size_t group = 0; group < GROUPS; group++) {
+			bool possible = classes[class].secure || !groups[group]->secure_only;
+			if (!plan->class[class] || !plan->group[group] || !possible)
+				continue;
+			plan->tables[class][group] = bench_table_new(groups[group], &classes[class], &plan->settings);
+			any = true;
 		}
-		s->ratio[round] = s->rate[OURS][round] / s->rate[THEIRS][round];
-	}
+	if (!any)
+		refuse();
 }
 
-static void print_table(struct comparison *comparison, unsigned rounds)
+/* A word now and then where it takes long. */
+static void progress(const struct plan *plan, unsigned round, size_t group, size_t class)
 {
-	printf("%-26s %21s %21s\n", "", comparison->side[THEIRS]->title, comparison->side[OURS]->title);
-	printf("%-26s %10s %10s %10s %10s %8s\n", "", "MB/s", "CPU s/GiB", "MB/s", "CPU s/GiB", "ratio");
-	for (int job = 0; job < JOBS; job++) {
-		struct series *s = &comparison->series[job];
-		printf("%-26s %10.0f %10.2f %10.0f %10.2f %8.2f\n", job_names[job],
-		    bench_median(s->rate[THEIRS], rounds), bench_median(s->cpu[THEIRS], rounds),
-		    bench_median(s->rate[OURS], rounds), bench_median(s->cpu[OURS], rounds),
-		    bench_median(s->ratio, rounds));
-	}
+	static double last;
+	double now = bench_now();
+
+	if (last > 0 && now - last >= PROGRESS_S)
+		fprintf(stderr, "wsbench: round %u of %u, %s, %s\n", round + 1, plan->settings.rounds,
+		    groups[group]->key, classes[class].title);
+	if (last <= 0 || now - last >= PROGRESS_S)
+		last = now;
 }
 
-static void print_json(struct comparison *comparison, unsigned rounds)
+static void run_round(struct plan *plan, unsigned round)
 {
-	const char *theirs = comparison->side[THEIRS]->key, *ours = comparison->side[OURS]->key;
-
-	printf(", \"%s\": {", comparison->json_name);
-	for (int job = 0; job < JOBS; job++) {
-		struct series *s = &comparison->series[job];
-		printf("%s\"%s\": {\"%s_mb_s\": %.1f, \"%s_cpu_s_gib\": %.3f, \"%s_mb_s\": %.1f, "
-		    "\"%s_cpu_s_gib\": %.3f, \"ratio\": %.3f}", job > 0 ? ", " : "", job_keys[job],
-		    theirs, bench_median(s->rate[THEIRS], rounds), theirs, bench_median(s->cpu[THEIRS], rounds),
-		    ours, bench_median(s->rate[OURS], rounds), ours, bench_median(s->cpu[OURS], rounds),
-		    bench_median(s->ratio, rounds));
-	}
-	printf("}");
-}
-
-static void report(const struct settings *settings, struct handshake_rates *rates)
-{
-	if (settings->json)
-		printf("{\"version\": \"%s\", \"mib\": %llu, \"rounds\": %u", ws_version(),
-		    (unsigned long long)settings->mib, settings->rounds);
-	else if (settings->plain || settings->tls)
-		printf("%u rounds of %llu MiB in blocks of 64 KiB, two processes on 127.0.0.1; medians\n",
-		    settings->rounds, (unsigned long long)settings->mib);
-	if (settings->plain)
-		(settings->json ? print_json : print_table)(&plain, settings->rounds);
-	if (settings->tls)
-		(settings->json ? print_json : print_table)(&tls, settings->rounds);
-	if (rates)
-		bench_handshakes_print(rates, settings->rounds, settings->handshake_seconds, settings->json);
-	if (settings->json)
-		printf("}\n");
-}
-
-/* --- the command line --- */
-
-static bool parse_number(const char *text, unsigned long max, unsigned long *value)
-{
-	char *end;
-
-	errno = 0;
-	*value = strtoul(text, &end, 10);
-	return errno == 0 && *text >= '0' && *text <= '9' && *end == '\0' && *value > 0 && *value <= max;
-}
-
-static const char usage[] =
-    "usage: wsbench [--plain] [--tls] [--handshakes] [--mib N] [--rounds N] [--quick] [--json]\n"
-    "  --plain        ws against TCP       } both, unless one of the three is given\n"
-    "  --tls          wss against OpenSSL  }\n"
-    "  --handshakes   TLS handshakes a second\n"
-    "  --mib N        volume of each run, 256\n"
-    "  --rounds N     5\n"
-    "  --quick        --mib 64 --rounds 3, and handshakes for a third of the time\n"
-    "  --json         one line for programs\n";
-
-static void parse(struct settings *settings, int argc, char **argv)
-{
-	static const struct option options[] = {
-		{ "plain", no_argument, NULL, 'p' }, { "tls", no_argument, NULL, 't' },
-		{ "handshakes", no_argument, NULL, 's' }, { "mib", required_argument, NULL, 'm' },
-		{ "rounds", required_argument, NULL, 'r' }, { "quick", no_argument, NULL, 'q' },
-		{ "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' }, { NULL, 0, NULL, 0 },
-	};
-	unsigned long value = 0;
-	int opt;
-
-	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (opt == 'm' && parse_number(optarg, 1 << 20, &value)) {
-			settings->mib = value;
-		} else if (opt == 'r' && parse_number(optarg, MAX_ROUNDS, &value)) {
-			settings->rounds = (unsigned)value;
-		} else if (opt == 'q') {
-			settings->mib = 64;
-			settings->rounds = 3;
-			settings->handshake_seconds = 0.5;
-		} else if (opt == 'p' || opt == 't' || opt == 's' || opt == 'j') {
-			*(opt == 'p' ? &settings->plain : opt == 't' ? &settings->tls :
-			    opt == 's' ? &settings->handshakes : &settings->json) = true;
-		} else {
-			fputs(usage, opt == 'h' ? stdout : stderr);
-			exit(opt == 'h' ? 0 : 2);
+	for (size_t group = 0; group < GROUPS; group++)
+		for (size_t class = 0; class < CLASSES; class++) {
+			if (!plan->tables[class][group])
+				continue;
+			progress(plan, round, group, class);
+			bench_table_run(plan->tables[class][group], round);
 		}
+}
+
+static void print_tables(struct plan *plan)
+{
+	printf("wsfile %s: %u round%s, two processes on 127.0.0.1; medians\n", ws_version(), plan->settings.rounds,
+	    plan->settings.rounds == 1 ? "" : "s");
+	for (size_t group = 0; group < GROUPS; group++)
+		for (size_t class = 0; class < CLASSES; class++)
+			if (plan->tables[class][group])
+				bench_table_print(plan->tables[class][group]);
+}
+
+static void print_json(struct plan *plan)
+{
+	printf("{\"version\": \"%s\", \"rounds\": %u, \"mib\": %llu, \"stream_mib\": %llu, \"quick\": %s", ws_version(),
+	    plan->settings.rounds, (unsigned long long)plan->settings.mib,
+	    (unsigned long long)plan->settings.stream_mib, plan->settings.quick ? "true" : "false");
+	for (size_t class = 0; class < CLASSES; class++) {
+		bool first = true;
+		for (size_t group = 0; group < GROUPS; group++) {
+			if (!plan->tables[class][group])
+				continue;
+			if (first)
+				printf(", \"%s\": {", classes[class].key);
+			else
+				printf(", ");
+			bench_table_print_json(plan->tables[class][group]);
+			first = false;
+		}
+		printf("%s", first ? "" : "}");
 	}
-	if (optind != argc) {
-		fputs(usage, stderr);
-		exit(2);
-	}
-	if (!settings->plain && !settings->tls && !settings->handshakes)
-		settings->plain = settings->tls = true;
+	printf("}\n");
 }
 
 int main(int argc, char **argv)
 {
-	struct settings settings = { .mib = 256, .rounds = 5, .handshake_seconds = 1.5 };
-	struct handshake_rates *rates = NULL;
+	struct plan plan = { .settings = { .rounds = 0 } };
 
-	parse(&settings, argc, argv);
+	parse(&plan, argc, argv);
 	memset(bench_sent, 'x', sizeof bench_sent);
-	if (settings.tls || settings.handshakes)
+	bench_raise_descriptors();
+	make_tables(&plan);
+	if (plan.class[1])
 		bench_certificate_make();
-	if (settings.handshakes)
-		rates = bench_handshakes_new();
-	for (unsigned round = 0; round < settings.rounds; round++) {
-		if (settings.plain)
-			run_round(&plain, &settings, round);
-		if (settings.tls)
-			run_round(&tls, &settings, round);
-		if (rates)
-			bench_handshakes_run(rates, round, settings.handshake_seconds);
-	}
-	report(&settings, rates);
-	free(rates);
+	for (unsigned round = 0; round < plan.settings.rounds; round++)
+		run_round(&plan, round);
+	(plan.settings.json ? print_json : print_tables)(&plan);
+	for (size_t class = 0; class < CLASSES; class++)
+		for (size_t group = 0; group < GROUPS; group++)
+			if (plan.tables[class][group])
+				bench_table_free(plan.tables[class][group]);
 	bench_certificate_remove();
 	return 0;
 }

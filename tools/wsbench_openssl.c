@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: 0BSD */
-/* Plain SSL_write and SSL_read over a blocking socket: what any TLS stream costs at least, as OpenSSL is. */
+/*
+ * Plain SSL_write and SSL_read over a blocking socket: what any TLS stream costs at least, as OpenSSL is. A listener
+ * greets with one byte, behind which its tickets come, and a client resumes its last session, as wsfile's does.
+ */
 #include "wsbench.h"
 #include "wsbench_tls.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -61,55 +65,33 @@ SSL *bench_ssl(SSL_CTX *ctx, int fd)
 	return ssl;
 }
 
-static void put(SSL *ssl, const char *data, int size)
+/* --- moving bytes --- */
+
+static void put(struct bench_link *link, const void *data, size_t size)
 {
-	if (SSL_write(ssl, data, size) != size)
+	if (SSL_write(link->ssl, data, (int)size) != (int)size)
 		bench_die_tls("SSL_write");
 }
 
-static void get(SSL *ssl, char *data, int size)
+/* Each SSL_write is sent at once. */
+static void flush(struct bench_link *link)
 {
-	while (size > 0) {
-		int n = SSL_read(ssl, data, size);
+	(void)link;
+}
+
+static size_t get(struct bench_link *link, void *data, size_t size)
+{
+	size_t have = 0;
+
+	while (have < size) {
+		int n = SSL_read(link->ssl, (char *)data + have, (int)(size - have));
+		if (n <= 0 && SSL_get_error(link->ssl, n) == SSL_ERROR_ZERO_RETURN)
+			break;
 		if (n <= 0)
 			bench_die_tls("SSL_read");
-		data += n;
-		size -= n;
+		have += (size_t)n;
 	}
-}
-
-static void put_all(SSL *ssl, uint64_t bytes)
-{
-	for (; bytes > 0; bytes -= BLOCK)
-		put(ssl, bench_sent, BLOCK);
-}
-
-static void get_all(SSL *ssl, uint64_t bytes)
-{
-	for (; bytes > 0; bytes -= BLOCK)
-		get(ssl, bench_received, BLOCK);
-}
-
-static void serve(enum job job, SSL *ssl, uint64_t bytes)
-{
-	char mark = 'A';
-
-	switch (job) {
-	case C2S:
-		get_all(ssl, bytes);
-		put(ssl, &mark, 1);
-		break;
-	case S2C:
-		get(ssl, &mark, 1);
-		put_all(ssl, bytes);
-		get(ssl, &mark, 1);
-		break;
-	default:
-		for (; bytes > 0; bytes -= BLOCK) {
-			get(ssl, bench_received, BLOCK);
-			put(ssl, bench_received, BLOCK);
-		}
-	}
+	return have;
 }
 
 /* How much of a try went through: 0 = the socket has to be waited for. */
@@ -123,89 +105,129 @@ static uint64_t moved(SSL *ssl, int n)
 	return 0;
 }
 
-/* An SSL object can't be used by two threads at once, so one does both, and never blocks in either. */
-static void exchange(SSL *ssl, uint64_t bytes)
+static void set_blocking(int fd, bool blocking)
 {
-	struct pollfd socket = { .fd = SSL_get_fd(ssl) };
+	int flags = fcntl(fd, F_GETFL);
+
+	if (fcntl(fd, F_SETFL, blocking ? flags & ~O_NONBLOCK : flags | O_NONBLOCK) != 0)
+		bench_die("fcntl: %s", strerror(errno));
+}
+
+/* An SSL object can't be used by two threads at once, so one does both, and never blocks in either. */
+static void exchange(struct bench_link *link, uint64_t bytes)
+{
+	struct pollfd socket = { .fd = link->fd };
+	SSL *ssl = link->ssl;
 	uint64_t left = bytes;
+	char block[BLOCK];
 
 	SSL_set_mode(ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-	if (fcntl(socket.fd, F_SETFL, fcntl(socket.fd, F_GETFL) | O_NONBLOCK) != 0)
-		bench_die("fcntl: %s", strerror(errno));
+	set_blocking(link->fd, false);
 	while (bytes > 0) {
 		uint64_t out = 0, in;
 		if (left > 0)
 			out = moved(ssl, SSL_write(ssl, bench_sent, left < BLOCK ? (int)left : BLOCK));
 		left -= out;
-		in = moved(ssl, SSL_read(ssl, bench_received, BLOCK));
+		in = moved(ssl, SSL_read(ssl, block, BLOCK));
 		bytes -= in;
 		socket.events = left > 0 ? POLLIN | POLLOUT : POLLIN;
 		if (out == 0 && in == 0)
 			poll(&socket, 1, -1);
 	}
+	set_blocking(link->fd, true);
 }
 
-static double ask(enum job job, SSL *ssl, uint64_t bytes)
-{
-	char mark = 'A';
-	double begin = bench_now(), seconds;
+/* --- opening and closing --- */
 
-	switch (job) {
-	case C2S:
-		put_all(ssl, bytes);
-		get(ssl, &mark, 1);
-		return bench_now() - begin;
-	case S2C:
-		put(ssl, &mark, 1);
-		get_all(ssl, bytes);
-		seconds = bench_now() - begin;
-		put(ssl, &mark, 1);
-		return seconds;
-	default:
-		exchange(ssl, bytes);
-		return bench_now() - begin;
-	}
+static struct {
+	pthread_once_t once;
+	pthread_mutex_t lock;
+	SSL_CTX *context;		/* the client's */
+	SSL_SESSION *session;		/* under the lock: the last one, NULL = used or none yet */
+} client = { .once = PTHREAD_ONCE_INIT, .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static void replace_session(SSL_SESSION *session)
+{
+	pthread_mutex_lock(&client.lock);
+	SSL_SESSION_free(client.session);
+	client.session = session;
+	pthread_mutex_unlock(&client.lock);
 }
 
-static void finish(SSL *ssl, SSL_CTX *ctx, int fd)
+static int keep_session(SSL *ssl, SSL_SESSION *session)
 {
-	SSL_shutdown(ssl);
-	SSL_free(ssl);
-	SSL_CTX_free(ctx);
-	close(fd);
+	(void)ssl;
+	replace_session(session);
+	return 1;
 }
 
-static void run_listener(enum job job, uint64_t bytes, int announcement, struct result *result)
+static void make_client_context(void)
 {
-	SSL_CTX *ctx = bench_server_context();
-	char port[ADDRESS_SIZE];
-	int listener = bench_listen(port, sizeof port), fd;
-	SSL *ssl;
+	client.context = bench_client_context();
+	SSL_CTX_set_session_cache_mode(client.context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+	SSL_CTX_sess_set_new_cb(client.context, keep_session);
+}
 
-	bench_announce(announcement, port);
-	fd = bench_accept(listener);
-	close(listener);
-	ssl = bench_ssl(ctx, fd);
-	if (SSL_accept(ssl) != 1)
+static void resume(SSL *ssl)
+{
+	SSL_SESSION *session;
+
+	pthread_mutex_lock(&client.lock);
+	session = client.session;
+	client.session = NULL;
+	pthread_mutex_unlock(&client.lock);
+	if (session && !SSL_set_session(ssl, session))
+		bench_die_tls("the session");
+	SSL_SESSION_free(session);
+}
+
+static void listen_openssl(struct bench_port *port, char address[ADDRESS_SIZE])
+{
+	port->context = bench_server_context();
+	port->fd = bench_listen(address, ADDRESS_SIZE);
+}
+
+static void unlisten_openssl(struct bench_port *port)
+{
+	SSL_CTX_free(port->context);
+	close(port->fd);
+}
+
+static void accept_openssl(struct bench_port *port, struct bench_link *link, enum shape shape)
+{
+	int fd = bench_accept(port->fd);
+
+	(void)shape;
+	*link = (struct bench_link){ .transport = &bench_openssl, .ssl = bench_ssl(port->context, fd), .fd = fd };
+	if (SSL_accept(link->ssl) != 1)
 		bench_die_tls("SSL_accept");
-	double cpu = bench_cpu();
-	serve(job, ssl, bytes);
-	result->cpu_seconds = bench_cpu() - cpu;
-	finish(ssl, ctx, fd);
+	bench_put_mark(link);
 }
 
-static void run_client(enum job job, uint64_t bytes, const char *address, struct result *result)
+static void connect_openssl(const char *address, struct bench_link *link, enum shape shape)
 {
-	SSL_CTX *ctx = bench_client_context();
 	int fd = bench_connect(address);
-	SSL *ssl = bench_ssl(ctx, fd);
 
-	if (SSL_connect(ssl) != 1)
+	(void)shape;
+	pthread_once(&client.once, make_client_context);
+	*link = (struct bench_link){ .transport = &bench_openssl, .ssl = bench_ssl(client.context, fd), .fd = fd };
+	resume(link->ssl);
+	if (SSL_connect(link->ssl) != 1)
 		bench_die_tls("SSL_connect");
-	double cpu = bench_cpu();
-	result->seconds = ask(job, ssl, bytes);
-	result->cpu_seconds = bench_cpu() - cpu;
-	finish(ssl, ctx, fd);
+	bench_get_mark(link);
 }
 
-const struct transport bench_openssl = { "SSL_write, SSL_read", "openssl", run_listener, run_client };
+/* Until both sides' close_notify. One that finds the socket closed has the other's already. */
+static void close_openssl(struct bench_link *link)
+{
+	if (SSL_shutdown(link->ssl) == 0)
+		SSL_shutdown(link->ssl);
+	SSL_free(link->ssl);
+	close(link->fd);
+}
+
+const struct transport bench_openssl = {
+	.title = "SSL_write, SSL_read", .key = "openssl", .listen = listen_openssl, .unlisten = unlisten_openssl,
+	.accept = accept_openssl, .connect = connect_openssl, .put = put, .flush = flush, .get = get,
+	.close = close_openssl, .exchange = exchange,
+};

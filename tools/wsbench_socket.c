@@ -23,7 +23,7 @@ int bench_listen(char *port, size_t size)
 	socklen_t address_size = sizeof address;
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
-	if (fd < 0 || bind(fd, (struct sockaddr *)&address, address_size) != 0 || listen(fd, 128) != 0 ||
+	if (fd < 0 || bind(fd, (struct sockaddr *)&address, address_size) != 0 || listen(fd, SOMAXCONN) != 0 ||
 	    getsockname(fd, (struct sockaddr *)&address, &address_size) != 0)
 		bench_die("listening: %s", strerror(errno));
 	snprintf(port, size, "%u", ntohs(address.sin_port));

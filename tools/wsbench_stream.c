@@ -1,149 +1,50 @@
 /* SPDX-License-Identifier: 0BSD */
-/* Streams: FILE *s over a TCP socket, and those of wsfile. One code runs the jobs over either. */
+/* Streams: FILE *s over a TCP socket, and those of wsfile. */
 #include "wsbench.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <wsfile.h>
 
-/* The two streams of one end; the same one twice when it is "r+". */
-struct end {
-	FILE *in, *out;
-};
+/* --- stdio, over either --- */
 
-/* --- opening --- */
-
-static void wrap_socket(int fd, struct end *end)
+static void put(struct bench_link *link, const void *data, size_t size)
 {
-	int copy = dup(fd);
-
-	end->in = fdopen(fd, "r");
-	end->out = copy >= 0 ? fdopen(copy, "w") : NULL;
-	if (!end->in || !end->out)
-		bench_die("fdopen: %s", strerror(errno));
-	setvbuf(end->in, NULL, _IOFBF, BLOCK);
-	setvbuf(end->out, NULL, _IOFBF, BLOCK);
-}
-
-static void listen_tcp(int announcement, struct end *end)
-{
-	char port[ADDRESS_SIZE];
-	int listener = bench_listen(port, sizeof port);
-
-	bench_announce(announcement, port);
-	wrap_socket(bench_accept(listener), end);
-	close(listener);
-}
-
-static void connect_tcp(const char *port, struct end *end)
-{
-	wrap_socket(bench_connect(port), end);
-}
-
-/* One direction at a time is a job for one ordinary stream, both at once for a pair. */
-static void open_ws(enum job job, struct ws_listener *listener, const char *url, struct end *end)
-{
-	struct ws_options options = WS_OPTIONS_INIT;
-	struct ws_status status = WS_STATUS_INIT;
-	FILE *half[2] = { NULL, NULL };
-	bool secure = url && strncmp(url, "wss:", 4) == 0;
-
-	options.ca_file = secure ? bench_certificate_file() : NULL;
-	if (job == ECHO) {
-		if ((listener ? ws_accept_pair(listener, half) : ws_fopen_pair(url, &options, half)) != 0)
-			bench_die("%s", ws_last_error()->text);
-	} else {
-		half[0] = half[1] = listener ? ws_accept(listener, "r+") : ws_fopen_with(url, "r+", &options);
-		if (!half[0])
-			bench_die("%s", ws_last_error()->text);
-	}
-	ws_status(half[0], &status);
-	if (secure && strcmp(status.tls_cipher, BENCH_CIPHER) != 0)
-		bench_die("wsfile uses %s, which is no match for %s", status.tls_cipher, BENCH_CIPHER);
-	*end = (struct end){ .in = half[0], .out = half[1] };
-}
-
-static struct ws_listener *listen_ws(enum job job, bool secure, int announcement, struct end *end)
-{
-	struct ws_options options = WS_OPTIONS_INIT;
-	struct ws_listener *listener;
-
-	options.cert_file = secure ? bench_certificate_file() : NULL;
-	options.key_file = secure ? bench_key_file() : NULL;
-	listener = ws_listen(secure ? "wss://127.0.0.1:0/" : "ws://127.0.0.1:0/", &options);
-	if (!listener)
-		bench_die("%s", ws_last_error()->text);
-	bench_announce(announcement, ws_listener_url(listener));
-	open_ws(job, listener, NULL, end);
-	return listener;
-}
-
-static void close_end(struct end *end)
-{
-	if (end->out != end->in && fclose(end->out) != 0)
-		bench_die("closing: %s", strerror(errno));
-	if (fclose(end->in) != 0)
-		bench_die("closing: %s", strerror(errno));
-}
-
-/* --- the jobs --- */
-
-static void put(struct end *end, uint64_t bytes)
-{
-	for (; bytes > 0; bytes -= BLOCK)
-		if (fwrite(bench_sent, 1, BLOCK, end->out) != BLOCK)
-			bench_die("writing: %s", strerror(errno));
-	if (fflush(end->out) != 0)
+	if (fwrite(data, 1, size, link->out) != size)
 		bench_die("writing: %s", strerror(errno));
 }
 
-static void get(struct end *end, uint64_t bytes)
+static void flush(struct bench_link *link)
 {
-	for (; bytes > 0; bytes -= BLOCK)
-		if (fread(bench_received, 1, BLOCK, end->in) != BLOCK)
-			bench_die("reading: %s", ferror(end->in) ? strerror(errno) : "the end came too early");
-}
-
-static void put_mark(struct end *end)
-{
-	if (putc('A', end->out) == EOF || fflush(end->out) != 0)
+	if (fflush(link->out) != 0)
 		bench_die("writing: %s", strerror(errno));
 }
 
-static void get_mark(struct end *end)
+static size_t get(struct bench_link *link, void *data, size_t size)
 {
-	if (getc(end->in) != 'A')
-		bench_die("reading: %s", ferror(end->in) ? strerror(errno) : "the end came too early");
+	size_t n = fread(data, 1, size, link->in);
+
+	if (n < size && ferror(link->in))
+		bench_die("reading: %s", strerror(errno));
+	return n;
 }
 
-static void serve(enum job job, struct end *end, uint64_t bytes)
+static void close_link(struct bench_link *link)
 {
-	switch (job) {
-	case C2S:
-		get(end, bytes);
-		put_mark(end);
-		break;
-	case S2C:
-		get_mark(end);
-		put(end, bytes);
-		get_mark(end);
-		break;
-	default:
-		for (; bytes > 0; bytes -= BLOCK) {
-			get(end, BLOCK);
-			if (fwrite(bench_received, 1, BLOCK, end->out) != BLOCK)
-				bench_die("writing: %s", strerror(errno));
-		}
-		put(end, 0);
-	}
+	if (link->out != link->in && fclose(link->out) != 0)
+		bench_die("closing: %s", strerror(errno));
+	if (fclose(link->in) != 0)
+		bench_die("closing: %s", strerror(errno));
+	free(link->buffer[0]);
+	free(link->buffer[1]);
 }
 
 struct putting {
-	struct end *end;
+	struct bench_link *link;
 	uint64_t bytes;
 };
 
@@ -151,100 +52,180 @@ static void *run_putting(void *argument)
 {
 	struct putting *putting = argument;
 
-	put(putting->end, putting->bytes);
+	for (uint64_t left = putting->bytes; left > 0; left -= BLOCK)
+		put(putting->link, bench_sent, BLOCK);
+	flush(putting->link);
 	return NULL;
 }
 
-static double ask(enum job job, struct end *end, uint64_t bytes)
+static void exchange(struct bench_link *link, uint64_t bytes)
 {
-	struct putting putting = { .end = end, .bytes = bytes };
+	struct putting putting = { .link = link, .bytes = bytes };
+	char block[BLOCK];
 	pthread_t thread;
-	double begin = bench_now(), seconds;
 
-	switch (job) {
-	case C2S:
-		put(end, bytes);
-		get_mark(end);
-		return bench_now() - begin;
-	case S2C:
-		put_mark(end);
-		get(end, bytes);
-		seconds = bench_now() - begin;
-		put_mark(end);
-		return seconds;
-	default:
-		if (pthread_create(&thread, NULL, run_putting, &putting) != 0)
-			bench_die("no thread");
-		get(end, bytes);
-		seconds = bench_now() - begin;
-		pthread_join(thread, NULL);
-		return seconds;
-	}
+	if (pthread_create(&thread, NULL, run_putting, &putting) != 0)
+		bench_die("no thread");
+	for (uint64_t left = bytes; left > 0; left -= BLOCK)
+		bench_get(link, block, BLOCK);
+	pthread_join(thread, NULL);
 }
 
-static void serve_measured(enum job job, struct end *end, uint64_t bytes, struct result *result)
+/* --- over a socket --- */
+
+static void listen_tcp(struct bench_port *port, char address[ADDRESS_SIZE])
 {
-	double cpu = bench_cpu();
-
-	serve(job, end, bytes);
-	result->cpu_seconds = bench_cpu() - cpu;
-	close_end(end);
+	port->fd = bench_listen(address, ADDRESS_SIZE);
 }
 
-static void ask_measured(enum job job, struct end *end, uint64_t bytes, struct result *result)
+static void unlisten_tcp(struct bench_port *port)
 {
-	double cpu = bench_cpu();
-
-	result->seconds = ask(job, end, bytes);
-	result->cpu_seconds = bench_cpu() - cpu;
-	close_end(end);
+	close(port->fd);
 }
 
-/* --- the transports --- */
-
-static void run_tcp_listener(enum job job, uint64_t bytes, int announcement, struct result *result)
+/* glibc ignores a size without a buffer. */
+static char *give_buffer(FILE *file)
 {
-	struct end end;
+	char *buffer = bench_allocate(1, BLOCK);
 
-	listen_tcp(announcement, &end);
-	serve_measured(job, &end, bytes, result);
+	setvbuf(file, buffer, _IOFBF, BLOCK);
+	return buffer;
 }
 
-static void run_tcp_client(enum job job, uint64_t bytes, const char *address, struct result *result)
+/*
+ * One stream for both directions where they take turns: nothing unread is there when it changes. Two streams may not
+ * share a descriptor, as each closes it.
+ */
+static void wrap(int fd, struct bench_link *link, enum shape shape)
 {
-	struct end end;
+	int copy = shape == SHAPE_PAIR ? dup(fd) : -1;
 
-	connect_tcp(address, &end);
-	ask_measured(job, &end, bytes, result);
+	*link = (struct bench_link){ .transport = &bench_tcp, .fd = fd };
+	link->in = fdopen(fd, shape == SHAPE_PAIR ? "r" : "r+");
+	link->out = shape == SHAPE_PAIR ? fdopen(copy, "w") : link->in;
+	if (!link->in || !link->out)
+		bench_die("fdopen: %s", strerror(errno));
+	if (shape != SHAPE_DEFAULT)
+		link->buffer[0] = give_buffer(link->in);
+	if (shape == SHAPE_PAIR)
+		link->buffer[1] = give_buffer(link->out);
 }
 
-static void run_listener(enum job job, bool secure, uint64_t bytes, int announcement, struct result *result)
+static void accept_tcp(struct bench_port *port, struct bench_link *link, enum shape shape)
 {
-	struct end end;
-	struct ws_listener *listener = listen_ws(job, secure, announcement, &end);
-
-	serve_measured(job, &end, bytes, result);
-	ws_listener_close(listener);
+	wrap(bench_accept(port->fd), link, shape);
 }
 
-static void run_ws_listener(enum job job, uint64_t bytes, int announcement, struct result *result)
+static void connect_tcp(const char *address, struct bench_link *link, enum shape shape)
 {
-	run_listener(job, false, bytes, announcement, result);
+	wrap(bench_connect(address), link, shape);
 }
 
-static void run_wss_listener(enum job job, uint64_t bytes, int announcement, struct result *result)
+/* --- wsfile's; their buffers are as they come --- */
+
+static _Noreturn void die_opening(void)
 {
-	run_listener(job, true, bytes, announcement, result);
+	bench_die("%s", ws_last_error()->text);
 }
 
-static void run_ws_client(enum job job, uint64_t bytes, const char *address, struct result *result)
+static void listen_with(struct bench_port *port, char address[ADDRESS_SIZE], bool secure)
 {
-	struct end end;
+	struct ws_options options = WS_OPTIONS_INIT;
 
-	open_ws(job, NULL, address, &end);
-	ask_measured(job, &end, bytes, result);
+	options.cert_file = secure ? bench_certificate_file() : NULL;
+	options.key_file = secure ? bench_key_file() : NULL;
+	port->listener = ws_listen(secure ? "wss://127.0.0.1:0/" : "ws://127.0.0.1:0/", &options);
+	if (!port->listener)
+		die_opening();
+	snprintf(address, ADDRESS_SIZE, "%s", ws_listener_url(port->listener));
 }
 
-const struct transport bench_tcp = { "TCP FILE *", "tcp", run_tcp_listener, run_tcp_client };
-const struct transport bench_ws = { "wsfile FILE *", "wsfile", run_ws_listener, run_ws_client };
-const struct transport bench_wss = { "wsfile FILE *, wss", "wsfile", run_wss_listener, run_ws_client };
+static void listen_ws(struct bench_port *port, char address[ADDRESS_SIZE])
+{
+	listen_with(port, address, false);
+}
+
+static void listen_wss(struct bench_port *port, char address[ADDRESS_SIZE])
+{
+	listen_with(port, address, true);
+}
+
+static void unlisten_ws(struct bench_port *port)
+{
+	ws_listener_close(port->listener);
+}
+
+static void take(struct bench_link *link, const struct transport *transport, FILE *const half[2])
+{
+	*link = (struct bench_link){ .transport = transport, .in = half[0], .out = half[1], .fd = -1 };
+}
+
+static void accept_with(struct bench_port *port, struct bench_link *link, enum shape shape,
+    const struct transport *transport)
+{
+	FILE *half[2] = { NULL, NULL };
+
+	if (shape != SHAPE_PAIR)
+		half[0] = half[1] = ws_accept(port->listener, "r+");
+	else if (ws_accept_pair(port->listener, half) != 0)
+		half[0] = NULL;
+	if (!half[0])
+		die_opening();
+	take(link, transport, half);
+}
+
+static void accept_ws(struct bench_port *port, struct bench_link *link, enum shape shape)
+{
+	accept_with(port, link, shape, &bench_ws);
+}
+
+static void accept_wss(struct bench_port *port, struct bench_link *link, enum shape shape)
+{
+	accept_with(port, link, shape, &bench_wss);
+}
+
+static void connect_with(const char *url, struct bench_link *link, enum shape shape, const struct ws_options *options,
+    const struct transport *transport)
+{
+	FILE *half[2] = { NULL, NULL };
+
+	if (shape != SHAPE_PAIR)
+		half[0] = half[1] = ws_fopen_with(url, "r+", options);
+	else if (ws_fopen_pair(url, options, half) != 0)
+		half[0] = NULL;
+	if (!half[0])
+		die_opening();
+	take(link, transport, half);
+}
+
+static void connect_ws(const char *url, struct bench_link *link, enum shape shape)
+{
+	connect_with(url, link, shape, NULL, &bench_ws);
+}
+
+static void connect_wss(const char *url, struct bench_link *link, enum shape shape)
+{
+	struct ws_options options = WS_OPTIONS_INIT;
+	struct ws_status status = WS_STATUS_INIT;
+
+	options.ca_file = bench_certificate_file();
+	connect_with(url, link, shape, &options, &bench_wss);
+	ws_status(link->in, &status);
+	if (strcmp(status.tls_cipher, BENCH_CIPHER) != 0)
+		bench_die("wsfile uses %s, which is no match for %s", status.tls_cipher, BENCH_CIPHER);
+}
+
+const struct transport bench_tcp = {
+	.title = "TCP FILE *", .key = "tcp", .listen = listen_tcp, .unlisten = unlisten_tcp, .accept = accept_tcp,
+	.connect = connect_tcp, .put = put, .flush = flush, .get = get, .close = close_link, .exchange = exchange,
+};
+const struct transport bench_ws = {
+	.title = "wsfile, ws", .key = "wsfile", .settles = true, .listen = listen_ws, .unlisten = unlisten_ws,
+	.accept = accept_ws, .connect = connect_ws, .put = put, .flush = flush, .get = get, .close = close_link,
+	.exchange = exchange,
+};
+const struct transport bench_wss = {
+	.title = "wsfile, wss", .key = "wsfile", .settles = true, .listen = listen_wss, .unlisten = unlisten_ws,
+	.accept = accept_wss, .connect = connect_wss, .put = put, .flush = flush, .get = get, .close = close_link,
+	.exchange = exchange,
+};
