@@ -75,7 +75,7 @@ bool wsf_helper_drain(struct wsf_helper *helper)
 		stream = link->stream;
 		pthread_mutex_unlock(&helper->queue_lock);
 		wsf_link_carry_out(link, bits);
-		/* May free the link; a listener's is freed by its owner, after closed. */
+		/* May free the link; a listener's is freed by its owner, after the last call. */
 		wsf_stream_unref(stream);
 		pthread_mutex_lock(&helper->queue_lock);
 	}

@@ -147,6 +147,8 @@ void wsf_stream_write_failed_locked(struct wsf_stream *stream, int error);
 
 /* --- stream_receive.c --- */
 
+/* So much is copied or decoded with the stream lock held: faster than to let it go and take it again. */
+#define WSF_QUICK_BYTES 4096
 /* From so much payload to come, it is received in place, with only a little behind it for the next header. */
 #define WSF_IN_PLACE_MIN 8192
 

@@ -10,8 +10,6 @@
 
 /* Of a reader that receives by itself; the program's threads may have small stacks. */
 #define PULL_BYTES 16384
-/* So much is copied with the stream lock held: faster than to let it go and take it again. */
-#define QUICK_COPY 4096
 /*
  * A reader that is elsewhere for longer no longer answers pings and Closes: the helper takes receiving back. It looks
  * twice in that time, which spares readers a look at the clock.
@@ -92,7 +90,8 @@ static size_t drain_locked(struct wsf_stream *stream, uint8_t *out, size_t size,
 	struct iovec span[2];
 	int count = wsf_ring_read_span(&stream->receive_ring, size, span);
 	size_t copied = 0;
-	bool unlock = wsf_ring_used(&stream->receive_ring) > QUICK_COPY && !wsf_ring_may_grow(&stream->receive_ring);
+	bool quick = wsf_ring_used(&stream->receive_ring) <= WSF_QUICK_BYTES;
+	bool unlock = !quick && !wsf_ring_may_grow(&stream->receive_ring);
 
 	stream->draining = unlock;
 	if (unlock)

@@ -16,8 +16,6 @@
 /* One call moves at most so much, so that a fast peer can't keep the helper from the other streams. */
 #define TURN_BYTES (1024 * 1024)
 #define TURN_RECEIVES 16
-/* So much is decoded with the stream lock held: faster than to let it go and take it again. */
-#define QUICK_BYTES 4096
 
 static uint64_t pause_room(const struct wsf_stream *stream)
 {
@@ -270,7 +268,8 @@ static void commit_locked(struct wsf_stream *stream, const struct wsf_receive *r
 static void take_in_locked(struct wsf_stream *stream, struct wsf_receive *receive, bool held,
     struct wsf_events *events)
 {
-	bool deflated = stream->endpoint.deflate.params.on, quick = !deflated && receive->moved_bytes <= QUICK_BYTES;
+	bool deflated = stream->endpoint.deflate.params.on;
+	bool quick = !deflated && receive->moved_bytes <= WSF_QUICK_BYTES;
 	size_t size, room = wsf_ring_room(&stream->receive_ring);
 	int rv = 0;
 
