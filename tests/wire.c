@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -302,6 +303,23 @@ TCase *wire_case(Suite *suite, const char *name)
 	tcase_set_timeout(tcase, 60);
 	suite_add_tcase(suite, tcase);
 	return tcase;
+}
+
+const char *wire_program(void)
+{
+	static char path[4096];
+	ssize_t size = readlink("/proc/self/exe", path, sizeof path - 1);
+
+	ck_assert_int_gt(size, 0);
+	path[size] = '\0';
+	return path;
+}
+
+int wire_status(int status)
+{
+	bool stacks = getenv("WSF_UNDER_VALGRIND") != NULL && WIFEXITED(status) && WEXITSTATUS(status) == 99;
+
+	return stacks ? 0 : status;
 }
 
 int wire_run(Suite *suite)
