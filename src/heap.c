@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: 0BSD */
 /* Fredman, Sedgewick, Sleator, Tarjan: The pairing heap, 1986. */
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "heap.h"
@@ -68,6 +69,10 @@ void wsf_heap_remove(struct wsf_heap *heap, struct wsf_heap_node *node)
 
 void wsf_heap_put(struct wsf_heap *heap, struct wsf_heap_node *node, int64_t key)
 {
+	bool in = heap->root == node || node->previous != NULL;
+
+	if (in && node->key == key)
+		return;
 	wsf_heap_remove(heap, node);
 	node->key = key;
 	heap->root = merge(heap->root, node);

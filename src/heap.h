@@ -18,7 +18,7 @@ struct wsf_heap {
 	struct wsf_heap_node *root;	/* the least key; NULL = empty */
 };
 
-/* Put in, or give another key: constant time where the node is new, else as wsf_heap_remove. */
+/* Put in, or give another key: constant time where the node is new or the key the same, else as wsf_heap_remove. */
 void wsf_heap_put(struct wsf_heap *heap, struct wsf_heap_node *node, int64_t key);
 /* Take out, if it is in: logarithmic time on average. */
 void wsf_heap_remove(struct wsf_heap *heap, struct wsf_heap_node *node);

@@ -22,6 +22,18 @@ int64_t wsf_now_ns(void)
 	return (int64_t)now.tv_sec * NS_PER_S + now.tv_nsec;
 }
 
+int64_t wsf_coarse_ns(void)
+{
+#ifdef CLOCK_MONOTONIC_COARSE
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return (int64_t)now.tv_sec * NS_PER_S + now.tv_nsec;
+#else
+	return wsf_now_ns();
+#endif
+}
+
 int64_t wsf_deadline_ns(int timeout_ms)
 {
 	return timeout_ms < 0 ? WSF_NO_DEADLINE : wsf_now_ns() + timeout_ms * NS_PER_MS;

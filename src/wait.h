@@ -38,6 +38,8 @@ int wsf_event_wait(struct wsf_event *event, unsigned seen, int64_t deadline_ns);
 void wsf_event_notify(struct wsf_event *event);
 
 int64_t wsf_now_ns(void);
+/* The same clock as it was a few milliseconds ago at most, for much less. */
+int64_t wsf_coarse_ns(void);
 /* The moment timeout_ms from now; -1 = WSF_NO_DEADLINE. */
 int64_t wsf_deadline_ns(int timeout_ms);
 /* For poll(2): milliseconds left, rounded up, 0 when past, -1 without a deadline. */
