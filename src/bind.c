@@ -224,6 +224,8 @@ int wsf_bind(struct wsf_bound *bound, const struct wsf_url *url, const struct ws
 	int size;
 
 	*bound = (struct wsf_bound){ .fd = -1 };
+	if (values->listen_fd != -1)
+		return wsf_bind_inherited(bound, values->listen_fd, failure);
 	if (url->socket == NULL)
 		return bind_tcp(bound, url, values, failure);
 	size = wsf_local_address(url->socket, &local.address);
@@ -235,10 +237,21 @@ int wsf_bind(struct wsf_bound *bound, const struct wsf_url *url, const struct ws
 
 void wsf_bound_clear(struct wsf_bound *bound)
 {
-	if (bound == NULL || bound->path == NULL)
+	if (bound == NULL)
 		return;
-	if (is_ours(bound))
+	if (bound->path != NULL && is_ours(bound))
 		unlink(bound->path);
 	free(bound->path);
-	bound->path = NULL;
+	free(bound->host);
+	free(bound->socket);
+	bound->path = bound->host = bound->socket = NULL;
+}
+
+void wsf_bound_drop(struct wsf_bound *bound)
+{
+	wsf_bound_clear(bound);
+	if (bound->inherited)
+		wsf_bound_give_back(bound);
+	else
+		close(bound->fd);
 }

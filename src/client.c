@@ -6,50 +6,26 @@
 #include "dial.h"
 #include "opener.h"
 
-static int open_files(const struct wsf_url *url, const struct wsf_mode *mode, bool pair, struct wsf_options *options,
+static int open_url(const char *url, const char *mode_text, bool pair, const struct ws_options *options,
     struct wsf_files *files, struct wsf_failure *failure)
 {
-	struct wsf_service *service;
+	struct wsf_dialing dialing;
 	struct wsf_stream *stream;
-	int rv = wsf_service_acquire(&service, wsf_options_get(options)->helper_threads);
-
-	if (rv != 0)
-		return wsf_fail_errno(failure, -rv, "cannot start the helper threads");
-	rv = wsf_files_create(files, mode, pair, wsf_options_get(options)->stdio_buffer_bytes);
-	if (rv != 0) {
-		wsf_fail_errno(failure, -rv, "cannot make a stream");
-	} else if ((rv = wsf_dial(service, url, options, &stream, failure)) == 0) {
-		wsf_stream_take(stream, mode, wsf_service_leave, service);
-		wsf_files_bind(files, stream);
-		return 0;
-	} else {
-		wsf_files_drop(files);
-	}
-	wsf_service_release(service);
-	return rv;
-}
-
-static int open_url(const char *text, const char *mode_text, bool pair, const struct ws_options *options_in,
-    struct wsf_files *files, struct wsf_failure *failure)
-{
-	struct wsf_options *options;
 	struct wsf_mode mode;
-	struct wsf_url url;
-	char reason[sizeof failure->text];
 	int rv;
 
 	if ((rv = wsf_mode_parse(&mode, mode_text, failure)) != 0)
 		return rv;
-	if ((rv = wsf_options_copy(&options, options_in, failure)) != 0)
+	if ((rv = wsf_dialing_begin(&dialing, url, options, failure)) != 0)
 		return rv;
-	rv = wsf_url_parse(&url, text, WSF_URL_CONNECT, reason, sizeof reason);
-	if (rv != 0) {
-		wsf_fail(failure, -rv, "%s", reason);
-	} else {
-		rv = open_files(&url, &mode, pair, options, files, failure);
-		wsf_url_clear(&url);
-	}
-	wsf_options_unref(options);
+	rv = wsf_files_create(files, &mode, pair, wsf_options_get(dialing.options)->stdio_buffer_bytes);
+	if (rv != 0)
+		wsf_fail_errno(failure, -rv, "cannot make a stream");
+	else if ((rv = wsf_dialing_open(&dialing, &mode, &stream, failure)) == 0)
+		wsf_files_bind(files, stream);
+	else
+		wsf_files_drop(files);
+	wsf_dialing_end(&dialing);
 	return rv;
 }
 

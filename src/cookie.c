@@ -115,6 +115,10 @@ ssize_t wsf_cookie_read(struct wsf_cookie *cookie, char *buffer, size_t size, en
 		errno = EBADF;
 		return -1;
 	}
+	if (wsf_stream_observing(cookie->stream)) {
+		errno = EDEADLK;
+		return -1;
+	}
 	/* Nothing in a buffer of our own counts before it is filled again. */
 	if (kind == WSF_READ_KEEP && cookie->mapped_kib > 0 && buffer == cookie->buffer)
 		kind = WSF_READ_FILL;
@@ -168,6 +172,12 @@ static ssize_t do_write(struct wsf_cookie *cookie, const char *buffer, size_t si
 	return n;
 }
 
+ssize_t wsf_cookie_write_some(struct wsf_cookie *cookie, const void *buffer, size_t size)
+{
+	begin(cookie);
+	return wsf_stream_write_some(cookie->stream, buffer, size);
+}
+
 #ifdef __GLIBC__
 /*
  * Whether this seek only gives back what stdio has read ahead: for ISO C's switch between reading and writing, and for
@@ -214,6 +224,7 @@ static bool last_half(const struct wsf_cookie *cookie)
 
 static int close_stream(struct wsf_cookie *cookie)
 {
+	bool inside = wsf_stream_observing(cookie->stream);
 	int rv = 0;
 
 	/* While this half still counts: when the last one has closed, the helper thread may be gone. */
@@ -222,6 +233,10 @@ static int close_stream(struct wsf_cookie *cookie)
 	else if (cookie->halves != NULL)
 		wsf_stream_stop_reading(cookie->stream);
 	if (last_half(cookie)) {
+		if (inside) {
+			wsf_stream_abandon(cookie->stream);
+			return -EDEADLK;
+		}
 		if (cookie->closing_until_ns == 0)
 			cookie->closing_until_ns = wsf_stream_closing_until_ns(cookie->stream);
 		return wsf_stream_close(cookie->stream, cookie->closing_until_ns);

@@ -35,6 +35,9 @@ struct wsf_cookie *wsf_cookie_find(FILE *file);
 /* The read cookie: at least one byte, 0 = EOF, -1 with errno. The FILE is locked. */
 ssize_t wsf_cookie_read(struct wsf_cookie *cookie, char *buffer, size_t size, enum wsf_read_kind kind);
 
+/* As wsf_stream_write_some. The FILE is locked and flushed. */
+ssize_t wsf_cookie_write_some(struct wsf_cookie *cookie, const void *buffer, size_t size);
+
 /* --- cookie_buffer.c --- */
 
 /* Before there is a FILE. Returns 0 or -ENOMEM. */

@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
-#include <string.h>
 
 #if WSF_HAVE_ZLIB
 #define ZLIB_CONST

@@ -9,7 +9,7 @@
 #include "crypto.h"
 #include "deflate.h"
 #include "dial.h"
-#include "http.h"
+#include "observe.h"
 #include "proxy.h"
 #include "tls.h"
 #include "tunnel.h"
@@ -26,6 +26,7 @@ struct hop {
 	struct wsf_options *options;
 	const struct wsf_url *url;
 	bool strange;			/* another host than the program named: it gets no secrets of ours */
+	int fd;				/* connected already, or -1 */
 };
 
 /* --- authentication --- */
@@ -91,6 +92,8 @@ static int connect_hop(const struct hop *hop, int64_t deadline_ns, struct wsf_fa
 	char reason[sizeof failure->text];
 	int rv;
 
+	if (hop->fd >= 0)
+		return hop->fd;
 	if (hop->url->socket != NULL)
 		return wsf_connect_local(hop->url->socket, deadline_ns, failure);
 	rv = wsf_proxy_choose(&proxy, hop->url, wsf_options_get(hop->options)->proxy, getenv, reason, sizeof reason);
@@ -126,6 +129,8 @@ static int prepare_tls(const struct hop *hop, struct wsf_tls **tls, struct wsf_f
 		snprintf(key, sizeof key, "%s:%u", hop->url->host, hop->url->port);
 	rv = wsf_tls_create(tls, context, hop->url->host, key);
 	wsf_tls_context_unref(context);
+	if (rv == 0 && hop->fd >= 0 && (rv = wsf_tls_feed(*tls, values.initial_bytes, values.initial_size)) != 0)
+		wsf_tls_free(*tls);
 	return rv == 0 ? 0 : wsf_fail_errno(failure, -rv, "cannot start TLS with %s", hop->url->host);
 }
 
@@ -146,6 +151,10 @@ static int start_stream(const struct hop *hop, int fd, struct wsf_tls *tls, int6
 	};
 	int rv = make_authorization(hop, &authorization, failure);
 
+	if (hop->fd >= 0 && tls == NULL) {
+		setup.initial = wsf_options_get(hop->options)->initial_bytes;
+		setup.initial_bytes = wsf_options_get(hop->options)->initial_size;
+	}
 	if (rv == 0) {
 		setup.authorization = authorization;
 		rv = wsf_url_host_header(hop->url, host, sizeof host);
@@ -173,8 +182,11 @@ static int try_hop(const struct hop *hop, struct wsf_stream **stream, struct wsf
 	int fd, rv = prepare_tls(hop, &tls, failure);
 
 	*stream = NULL;
-	if (rv != 0)
+	if (rv != 0) {
+		if (hop->fd >= 0)
+			close(hop->fd);
 		return rv;
+	}
 	fd = connect_hop(hop, wsf_deadline_ns(values->connect_timeout_ms), failure);
 	if (fd < 0) {
 		wsf_tls_free(tls);
@@ -356,19 +368,48 @@ static int follow(struct hop *hop, struct wsf_stream **stream, struct wsf_failur
 	return rv;
 }
 
-int wsf_dial(struct wsf_service *service, const struct wsf_url *url, struct wsf_options *options,
-    struct wsf_stream **stream, struct wsf_failure *failure)
+static int check_use(const struct wsf_url *url, const struct ws_options *values, struct wsf_failure *failure)
 {
-	struct hop hop = { .service = service, .options = options, .url = url };
-	const struct ws_options *values = wsf_options_get(options);
 	int rv = check_authorization(url, values, failure);
 
 	if (rv == 0 && values->compression == WS_COMPRESSION_ON && !wsf_deflate_available())
 		rv = wsf_fail(failure, EPROTONOSUPPORT, "compression: this build has none");
 	if (rv == 0 && values->verify == WS_VERIFY_IF_GIVEN)
 		rv = wsf_fail(failure, EINVAL, "verify: WS_VERIFY_IF_GIVEN is for listeners");
-	if (rv == 0)
+	return rv;
+}
+
+int wsf_dial(struct wsf_service *service, const struct wsf_url *url, struct wsf_options *options,
+    struct wsf_stream **stream, struct wsf_failure *failure)
+{
+	struct hop hop = { .service = service, .options = options, .url = url, .fd = -1 };
+	const struct ws_options *values = wsf_options_get(options);
+	int rv = check_use(url, values, failure);
+
+	if (rv == 0) {
 		rv = follow(&hop, stream, failure);
+		/* The streams of the attempts told nothing: none of them was open. */
+		if (rv != 0)
+			wsf_observe_failure(values, -rv, failure->text);
+	}
+	wsf_options_forget_secrets(options);
+	return rv;
+}
+
+int wsf_dial_over(struct wsf_service *service, int fd, const struct wsf_url *url, struct wsf_options *options,
+    struct wsf_stream **stream, struct wsf_failure *failure)
+{
+	struct hop hop = { .service = service, .options = options, .url = url, .fd = fd };
+	const struct ws_options *values = wsf_options_get(options);
+	int rv = check_use(url, values, failure);
+
+	if (rv != 0) {
+		close(fd);
+	} else if ((rv = try_hop(&hop, stream, failure)) != 0) {
+		if (*stream != NULL)
+			wsf_stream_discard(*stream);
+		wsf_observe_failure(values, -rv, failure->text);
+	}
 	wsf_options_forget_secrets(options);
 	return rv;
 }

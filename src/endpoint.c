@@ -32,6 +32,7 @@ void wsf_endpoint_clear(struct wsf_endpoint *endpoint)
 	wsf_deflate_clear(&endpoint->deflate);
 	free(endpoint->opening);
 	free(endpoint->extensions);
+	free(endpoint->admitted);
 	free(endpoint->control);
 	free(endpoint->keys);
 }
@@ -133,12 +134,27 @@ static void close_arrived(struct wsf_endpoint *endpoint, const uint8_t *payload,
 	endpoint->phase = WSF_PHASE_DONE;
 }
 
+static void ping_or_pong(const struct wsf_endpoint *endpoint, const uint8_t *payload, struct wsf_events *events)
+{
+	struct wsf_control *control;
+
+	if (events->control_count == WSF_CONTROLS_MAX)
+		memmove(events->controls, events->controls + 1, --events->control_count * sizeof *events->controls);
+	control = &events->controls[events->control_count++];
+	control->pong = endpoint->frame.opcode == WSF_PONG;
+	control->size = (uint8_t)endpoint->frame.payload_bytes;
+	memcpy(control->payload, payload, control->size);
+}
+
 static void control_done(struct wsf_endpoint *endpoint, const uint8_t *payload, struct wsf_events *events)
 {
 	endpoint->phase = WSF_PHASE_HEADER;
 	if (endpoint->frame.opcode == WSF_CLOSE) {
 		close_arrived(endpoint, payload, events);
-	} else if (endpoint->frame.opcode == WSF_PING) {
+		return;
+	}
+	ping_or_pong(endpoint, payload, events);
+	if (endpoint->frame.opcode == WSF_PING) {
 		events->ping = true;
 		events->ping_bytes = (uint8_t)endpoint->frame.payload_bytes;
 		memcpy(events->ping_payload, payload, events->ping_bytes);

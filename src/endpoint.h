@@ -25,6 +25,15 @@ enum wsf_role { WSF_CLIENT, WSF_SERVER };
 #define WSF_NO_CODE 1005
 #define WSF_RSV1 4			/* of a frame's rsv: the message is deflated (RFC 7692, section 6) */
 
+/* A request in order: whether it is let in, and what goes into the answer. */
+struct wsf_admission {
+	const struct wsf_http *http;
+	const char *subprotocol;	/* to agree on, NULL = none; may be changed to another that was asked for */
+	const char *const *headers;	/* to add, also to a refusal; NULL = none */
+	const char *reason;		/* of a refusal; NULL = the status's own */
+	void *memory;			/* freed when the answer is made; NULL = none */
+};
+
 struct wsf_endpoint_config {
 	enum wsf_role role;
 	size_t max_header_bytes;
@@ -35,11 +44,23 @@ struct wsf_endpoint_config {
 	struct wsf_deflate_params deflate;	/* wanted */
 	const char *path;		/* server: the only one served, NULL = every one */
 	const char *const *allowed_origins;	/* server */
+	/* server: asked about a request in order; 101, or the status of a refusal. NULL = 101 */
+	int (*admit)(void *user, struct wsf_admission *admission);
+	void *admit_user;
 	bool text_is_data;		/* received text messages are data */
 	bool text_frames;		/* sent messages are text */
 	uint64_t max_message_bytes;	/* 0 = no limit */
 	size_t max_frame_bytes;		/* of a sent frame */
 };
+
+/* A ping or pong as it came. */
+struct wsf_control {
+	bool pong;
+	uint8_t size;
+	uint8_t payload[WSF_CONTROL_PAYLOAD_MAX];
+};
+
+#define WSF_CONTROLS_MAX 8
 
 /* Where received payload goes, or nowhere. */
 struct wsf_sink {
@@ -49,8 +70,8 @@ struct wsf_sink {
 };
 
 /*
- * What one call of wsf_endpoint_receive found, in the order of the fields. answer, opened, ping, close, fault and
- * http_status start from 0; the others count only where one of these says so.
+ * What one call of wsf_endpoint_receive found, in the order of the fields. answer, opened, ping, control_count, close,
+ * fault and http_status start from 0; the others count only where one of these says so.
  */
 struct wsf_events {
 	char *answer;			/* handshake bytes to send, malloc'd, the caller's */
@@ -59,6 +80,8 @@ struct wsf_events {
 	bool ping;			/* answer it; an earlier one of the same call is overtaken */
 	uint8_t ping_bytes;
 	uint8_t ping_payload[WSF_CONTROL_PAYLOAD_MAX];
+	unsigned control_count;		/* of the pings and pongs, in order; of more the last */
+	struct wsf_control controls[WSF_CONTROLS_MAX];
 	bool close;			/* the peer's Close; nothing after it counts */
 	unsigned close_code;		/* 1005 = none */
 	char close_reason[WSF_REASON_MAX + 1];
@@ -88,7 +111,8 @@ struct wsf_endpoint {
 	enum wsf_phase phase;
 	struct wsf_opening *opening;	/* NULL once open */
 	struct wsf_http http;		/* the peer's header block; immutable once open */
-	const char *subprotocol;	/* agreed, one of the configuration's, NULL = none; immutable once open */
+	const char *subprotocol;	/* agreed, NULL = none; immutable once open */
+	char *admitted;			/* what it points to if that is none of the configuration's, else NULL */
 	char *extensions;		/* agreed, NULL = none; immutable once open */
 	struct wsf_deflate deflate;	/* its inflater; the deflater is of the sending half */
 	struct wsf_frame_decoder decoder;

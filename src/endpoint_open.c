@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: 0BSD */
 /* The opening handshake: the request, and what is made of the peer's header block. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -74,11 +75,56 @@ static void answer_arrived(struct wsf_endpoint *endpoint, struct wsf_events *eve
 		opened(endpoint, events, subprotocol);
 }
 
-static void refuse(struct wsf_endpoint *endpoint, struct wsf_events *events, int status, const char *reason)
+static void refuse(struct wsf_endpoint *endpoint, struct wsf_events *events, int status,
+    const struct wsf_admission *admission)
 {
+	const char *reason = admission->reason != NULL ? admission->reason : "the request is refused";
+	char line[sizeof events->text];
+
 	events->http_status = status;
-	events->answer = wsf_http_format_refusal(status, reason, &events->answer_bytes);
-	wsf_endpoint_fault(endpoint, events, EPROTO, 0, reason);
+	events->answer = wsf_http_format_refusal(status, admission->reason, admission->headers, &events->answer_bytes);
+	/* A program's reason may be a page of text; this is one line. */
+	snprintf(line, sizeof line, "%.*s", (int)strcspn(reason, "\r\n"), reason);
+	wsf_endpoint_fault(endpoint, events, EPROTO, 0, line);
+}
+
+/* Agreed: in memory that lives as long as the endpoint. Returns 0 or -ENOMEM. */
+static int set_subprotocol(struct wsf_endpoint *endpoint, const char *subprotocol)
+{
+	const char *const *ours = endpoint->opening->config.subprotocols;
+
+	if (subprotocol == NULL)
+		return 0;
+	while (ours != NULL && *ours != NULL && strcmp(*ours, subprotocol) != 0)
+		ours++;
+	if (ours != NULL && *ours != NULL) {
+		endpoint->subprotocol = *ours;
+		return 0;
+	}
+	endpoint->subprotocol = endpoint->admitted = strdup(subprotocol);
+	return endpoint->admitted != NULL ? 0 : -ENOMEM;
+}
+
+static void let_in(struct wsf_endpoint *endpoint, struct wsf_events *events, struct wsf_admission *admission)
+{
+	const struct wsf_endpoint_config *config = &endpoint->opening->config;
+	char accept[WSF_ACCEPT_TEXT_BYTES], extensions[WSF_EXTENSIONS_MAX];
+
+	if (wsf_crypto_accept(wsf_http_field(&endpoint->http, "Sec-WebSocket-Key"), accept) != 0) {
+		admission->reason = "no cryptography to be had";
+		refuse(endpoint, events, 500, admission);
+		return;
+	}
+	wsf_deflate_choose(&endpoint->http, &config->deflate, &endpoint->deflate.params, extensions);
+	if (set_extensions(endpoint, extensions) == 0 && set_subprotocol(endpoint, admission->subprotocol) == 0)
+		events->answer = wsf_http_format_accept(accept, endpoint->subprotocol, extensions, config->headers,
+		    admission->headers, &events->answer_bytes);
+	if (events->answer == NULL) {
+		wsf_endpoint_fault(endpoint, events, ENOMEM, 0, "out of memory");
+		return;
+	}
+	events->http_status = 101;
+	opened(endpoint, events, endpoint->subprotocol);
 }
 
 static void request_arrived(struct wsf_endpoint *endpoint, struct wsf_events *events)
@@ -89,28 +135,16 @@ static void request_arrived(struct wsf_endpoint *endpoint, struct wsf_events *ev
 		.allowed_origins = config->allowed_origins,
 		.subprotocols = config->subprotocols,
 	};
-	const char *subprotocol, *reason, *key = wsf_http_field(&endpoint->http, "Sec-WebSocket-Key");
-	char accept[WSF_ACCEPT_TEXT_BYTES], extensions[WSF_EXTENSIONS_MAX];
-	int status = wsf_http_check_request(&endpoint->http, &rules, &subprotocol, &reason);
+	struct wsf_admission admission = { .http = &endpoint->http };
+	int status = wsf_http_check_request(&endpoint->http, &rules, &admission.subprotocol, &admission.reason);
 
-	if (status != 101) {
-		refuse(endpoint, events, status, reason);
-		return;
-	}
-	if (wsf_crypto_accept(key, accept) != 0) {
-		refuse(endpoint, events, 500, "no cryptography to be had");
-		return;
-	}
-	wsf_deflate_choose(&endpoint->http, &config->deflate, &endpoint->deflate.params, extensions);
-	if (set_extensions(endpoint, extensions) == 0)
-		events->answer = wsf_http_format_accept(accept, subprotocol, extensions, config->headers,
-		    &events->answer_bytes);
-	if (events->answer == NULL) {
-		wsf_endpoint_fault(endpoint, events, ENOMEM, 0, "out of memory");
-		return;
-	}
-	events->http_status = 101;
-	opened(endpoint, events, subprotocol);
+	if (status == 101 && config->admit != NULL)
+		status = config->admit(config->admit_user, &admission);
+	if (status == 101)
+		let_in(endpoint, events, &admission);
+	else
+		refuse(endpoint, events, status, &admission);
+	free(admission.memory);
 }
 
 size_t wsf_endpoint_take_handshake(struct wsf_endpoint *endpoint, const uint8_t *in, size_t size,
@@ -128,7 +162,7 @@ size_t wsf_endpoint_take_handshake(struct wsf_endpoint *endpoint, const uint8_t 
 		else
 			request_arrived(endpoint, events);
 	} else if (rv < 0 && endpoint->role == WSF_SERVER && rv != -ENOMEM) {
-		refuse(endpoint, events, rv == -EMSGSIZE ? 431 : 400, reason);
+		refuse(endpoint, events, rv == -EMSGSIZE ? 431 : 400, &(struct wsf_admission){ .reason = reason });
 	} else if (rv < 0) {
 		wsf_endpoint_fault(endpoint, events, rv == -ENOMEM ? ENOMEM : EPROTO, 0,
 		    tls ? "the server speaks TLS at this port: use wss" : reason);

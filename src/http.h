@@ -133,21 +133,30 @@ struct wsf_http_rules {
  * fragment, HTTP/1.0, Sec-WebSocket-Key or -Version repeated), 403 (origin), 404 (path), 405 (method not GET), 426 (no
  * upgrade to websocket, or a version other than 13). The default origin rule: the Origin is of http or https, and its
  * host and port equal the Host header's (the default port of the Origin's scheme stands for an absent one); "null"
- * never matches but by "*" or by name, and several Origins never do. Named origins are compared whole, case ignored.
+ * never matches but by "*" or by name, and several Origins never do. Named origins are compared part by part, case
+ * ignored, as wsf_http_origin_valid tells.
  * *subprotocol is the server's best that the client offers, exactly as spelled there, or NULL: none in common opens
  * without one.
  */
 int wsf_http_check_request(const struct wsf_http *http, const struct wsf_http_rules *rules, const char **subprotocol,
     const char **reason);
 
-/* The 101 answer, malloc'd; extensions and headers as in wsf_http_upgrade. */
+/*
+ * Whether text is one of allowed_origins: "*", "null", or scheme://host[:port], where "*." before the host stands for
+ * one label or more, and the port may be "*". Hosts are names, IPv4 addresses or IPv6 addresses in brackets; these are
+ * compared as addresses. An absent port is that of the scheme.
+ */
+bool wsf_http_origin_valid(const char *text);
+
+/* The 101 answer, malloc'd; extensions, headers and more headers as in wsf_http_upgrade. */
 char *wsf_http_format_accept(const char *accept, const char *subprotocol, const char *extensions,
-    const char *const *headers, size_t *size);
+    const char *const *headers, const char *const *more, size_t *size);
 
 /*
  * A refusal, malloc'd: status line, Connection: close, Content-Type: text/plain, Content-Length and reason with a
- * newline as the body; 426 adds Upgrade: websocket and Sec-WebSocket-Version: 13, 405 adds Allow: GET.
+ * newline as the body; 426 adds Upgrade: websocket and Sec-WebSocket-Version: 13, 405 adds Allow: GET. headers are as
+ * in wsf_http_upgrade; a Content-Type or Allow there takes the place of ours. reason NULL = the status's phrase.
  */
-char *wsf_http_format_refusal(int status, const char *reason, size_t *size);
+char *wsf_http_format_refusal(int status, const char *reason, const char *const *headers, size_t *size);
 
 #endif

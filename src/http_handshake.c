@@ -4,10 +4,7 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-#define MAX_PORT 65535u
 
 char *wsf_http_format_upgrade(const struct wsf_http_upgrade *upgrade, size_t *size)
 {
@@ -110,88 +107,6 @@ int wsf_http_check_answer(const struct wsf_http *http, const char *accept, const
 	return 0;
 }
 
-/* A host and its port as in a Host header or behind an Origin's scheme; IPv6 keeps its brackets. */
-struct authority {
-	const char *host;
-	size_t host_bytes;
-	unsigned port;		/* 0 = absent */
-};
-
-/* The length of the host at the start of text (RFC 3986, section 3.2.2), 0 where there is none. */
-static size_t host_length(const char *text)
-{
-	size_t length = 0;
-
-	if (*text == '[') {
-		length = 1 + strspn(text + 1, "0123456789abcdefABCDEF:.");
-		return length > 1 && text[length] == ']' ? length + 1 : 0;
-	}
-	while (wsf_http_is_alnum(text[length]) ||
-	    (text[length] != '\0' && strchr("-._~%!$&'()*+,;=", text[length]) != NULL))
-		length++;
-	return length;
-}
-
-static bool parse_authority(struct authority *authority, const char *text)
-{
-	authority->host = text;
-	authority->host_bytes = host_length(text);
-	authority->port = 0;
-	if (authority->host_bytes == 0)
-		return false;
-	text += authority->host_bytes;
-	if (*text != ':')
-		return *text == '\0';
-	for (text++; wsf_http_is_digit(*text); text++) {
-		authority->port = authority->port * 10 + (unsigned)(*text - '0');
-		if (authority->port > MAX_PORT)
-			return false;
-	}
-	return *text == '\0';
-}
-
-static bool same_origin(const char *origin, const char *host_header)
-{
-	static const struct {
-		const char *scheme;
-		unsigned port;
-	} schemes[] = {{"http://", 80}, {"https://", 443}};
-	struct authority ours, theirs;
-
-	for (size_t i = 0; i < sizeof(schemes) / sizeof(*schemes); i++) {
-		size_t length = strlen(schemes[i].scheme);
-		unsigned standard = schemes[i].port;
-
-		if (strlen(origin) < length || !wsf_http_equal_bytes(origin, schemes[i].scheme, length, true))
-			continue;
-		if (!parse_authority(&theirs, origin + length) || !parse_authority(&ours, host_header))
-			return false;
-		if ((theirs.port != 0 ? theirs.port : standard) != (ours.port != 0 ? ours.port : standard))
-			return false;
-		return theirs.host_bytes == ours.host_bytes &&
-		    wsf_http_equal_bytes(theirs.host, ours.host, ours.host_bytes, true);
-	}
-	return false;
-}
-
-/* Browsers always send an Origin: a request without one comes from no page, and no page can be misused for it. */
-static bool origin_allowed(const struct wsf_http *http, const char *const *allowed)
-{
-	const char *origin = wsf_http_field(http, "Origin");
-
-	if (origin == NULL)
-		return true;
-	if (wsf_http_field_count(http, "Origin") > 1)
-		return false;
-	if (allowed == NULL)
-		return same_origin(origin, wsf_http_field(http, "Host"));
-	for (; *allowed != NULL; allowed++) {
-		if (strcmp(*allowed, "*") == 0 || wsf_http_equal_fold(*allowed, origin))
-			return true;
-	}
-	return false;
-}
-
 static bool announces_body(const struct wsf_http *http)
 {
 	struct wsf_http_field field = { 0 };
@@ -224,7 +139,6 @@ static bool path_served(const char *target, const char *path)
 static int judge_http(const struct wsf_http *http, const struct wsf_http_rules *rules, const char **reason)
 {
 	const char *target = wsf_http_target(http);
-	struct authority host;
 	int status = 400;
 
 	if (http->minor_version < 1) {
@@ -236,7 +150,7 @@ static int judge_http(const struct wsf_http *http, const struct wsf_http_rules *
 		*reason = "the target is not an absolute path";
 	} else if (wsf_http_field_count(http, "Host") != 1) {
 		*reason = "one Host header is needed";
-	} else if (!parse_authority(&host, wsf_http_field(http, "Host"))) {
+	} else if (!wsf_http_authority_valid(wsf_http_field(http, "Host"))) {
 		*reason = "the Host header is malformed";
 	} else if (announces_body(http)) {
 		*reason = "a request with a body";
@@ -265,7 +179,7 @@ static int judge_websocket(const struct wsf_http *http, const struct wsf_http_ru
 		status = 426;
 	} else if (key == NULL || wsf_http_field_count(http, "Sec-WebSocket-Key") > 1 || !key_valid(key)) {
 		*reason = "one Sec-WebSocket-Key of 16 bytes in base64 is needed";
-	} else if (!origin_allowed(http, rules->allowed_origins)) {
+	} else if (!wsf_http_origin_allowed(http, rules->allowed_origins)) {
 		*reason = "the origin is not allowed";
 		status = 403;
 	} else {
@@ -296,7 +210,7 @@ int wsf_http_check_request(const struct wsf_http *http, const struct wsf_http_ru
 }
 
 char *wsf_http_format_accept(const char *accept, const char *subprotocol, const char *extensions,
-    const char *const *headers, size_t *size)
+    const char *const *headers, const char *const *more, size_t *size)
 {
 	struct wsf_http_text text = {0};
 
@@ -309,6 +223,7 @@ char *wsf_http_format_accept(const char *accept, const char *subprotocol, const 
 	if (extensions != NULL && *extensions != '\0')
 		wsf_http_append_field(&text, "Sec-WebSocket-Extensions", extensions);
 	wsf_http_append_lines(&text, headers);
+	wsf_http_append_lines(&text, more);
 	wsf_http_append(&text, "\r\n");
 	return wsf_http_finish(&text, size);
 }
@@ -319,10 +234,12 @@ static const char *status_phrase(int status)
 		int status;
 		const char *phrase;
 	} phrases[] = {
-	    {400, "Bad Request"}, {401, "Unauthorized"}, {403, "Forbidden"}, {404, "Not Found"},
-	    {405, "Method Not Allowed"}, {408, "Request Timeout"}, {426, "Upgrade Required"},
-	    {429, "Too Many Requests"}, {431, "Request Header Fields Too Large"}, {500, "Internal Server Error"},
-	    {503, "Service Unavailable"},
+	    {400, "Bad Request"}, {401, "Unauthorized"}, {402, "Payment Required"}, {403, "Forbidden"},
+	    {404, "Not Found"}, {405, "Method Not Allowed"}, {406, "Not Acceptable"}, {408, "Request Timeout"},
+	    {409, "Conflict"}, {410, "Gone"}, {421, "Misdirected Request"}, {426, "Upgrade Required"},
+	    {429, "Too Many Requests"}, {431, "Request Header Fields Too Large"},
+	    {451, "Unavailable For Legal Reasons"}, {500, "Internal Server Error"}, {501, "Not Implemented"},
+	    {502, "Bad Gateway"}, {503, "Service Unavailable"}, {504, "Gateway Timeout"},
 	};
 
 	for (size_t i = 0; i < sizeof(phrases) / sizeof(*phrases); i++) {
@@ -332,26 +249,39 @@ static const char *status_phrase(int status)
 	return "Refused";
 }
 
-char *wsf_http_format_refusal(int status, const char *reason, size_t *size)
+static bool lines_name(const char *const *lines, const char *name)
+{
+	for (; lines != NULL && *lines != NULL; lines++) {
+		if (wsf_http_line_names(*lines, name))
+			return true;
+	}
+	return false;
+}
+
+char *wsf_http_format_refusal(int status, const char *reason, const char *const *headers, size_t *size)
 {
 	struct wsf_http_text text = {0};
 	char number[24];
 
+	if (reason == NULL)
+		reason = status_phrase(status);
 	snprintf(number, sizeof(number), "%d ", status);
 	wsf_http_append(&text, "HTTP/1.1 ");
 	wsf_http_append(&text, number);
 	wsf_http_append(&text, status_phrase(status));
 	wsf_http_append(&text, "\r\n");
 	wsf_http_append_field(&text, "Connection", "close");
-	wsf_http_append_field(&text, "Content-Type", "text/plain");
+	if (!lines_name(headers, "Content-Type"))
+		wsf_http_append_field(&text, "Content-Type", "text/plain");
 	snprintf(number, sizeof(number), "%zu", strlen(reason) + 1);
 	wsf_http_append_field(&text, "Content-Length", number);
 	if (status == 426) {
 		wsf_http_append_field(&text, "Upgrade", "websocket");
 		wsf_http_append_field(&text, "Sec-WebSocket-Version", "13");
 	}
-	if (status == 405)
+	if (status == 405 && !lines_name(headers, "Allow"))
 		wsf_http_append_field(&text, "Allow", "GET");
+	wsf_http_append_lines(&text, headers);
 	wsf_http_append(&text, "\r\n");
 	wsf_http_append(&text, reason);
 	wsf_http_append(&text, "\n");

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: 0BSD */
 /*
- * What http.c (parsing, look-ups), http_handshake.c and http_connect.c (formatting, judging) share: characters and
- * comparisons, for the C library's depend on the program's locale and HTTP's don't, and a text that grows.
+ * What http.c (parsing, look-ups), http_handshake.c, http_origin.c and http_connect.c (formatting, judging) share:
+ * characters and comparisons, for the C library's depend on the program's locale and HTTP's don't, and a text that
+ * grows.
  */
 #ifndef WSF_HTTP_PRIVATE_H
 #define WSF_HTTP_PRIVATE_H
@@ -45,6 +46,11 @@ static inline bool wsf_http_equal_fold(const char *a, const char *b)
 
 /* As wsf_http_has_token, but the case counts unless fold. */
 bool wsf_http_lists_have(const struct wsf_http *http, const char *name, const char *token, bool fold);
+
+/* Whether text is a host with or without a port, as in a Host header. */
+bool wsf_http_authority_valid(const char *text);
+/* Whether a request may come from where it says; allowed as in ws_options. */
+bool wsf_http_origin_allowed(const struct wsf_http *http, const char *const *allowed);
 
 /* Zero-initialised = empty. Once memory has run out it stays so. What it held is wiped wherever it is freed. */
 struct wsf_http_text {

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: 0BSD */
 #include <errno.h>
 #include <stdatomic.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,16 +38,16 @@ static const size_t text_fields[] = {
 	offsetof(struct ws_options, cert_file), offsetof(struct ws_options, key_file),
 	offsetof(struct ws_options, key_password),
 	offsetof(struct ws_options, server_name), offsetof(struct ws_options, userinfo),
-	offsetof(struct ws_options, bearer), offsetof(struct ws_options, proxy),
+	offsetof(struct ws_options, bearer), offsetof(struct ws_options, proxy), offsetof(struct ws_options, url),
 };
 static const size_t list_fields[] = {
 	offsetof(struct ws_options, subprotocols), offsetof(struct ws_options, headers),
 	offsetof(struct ws_options, allowed_origins), offsetof(struct ws_options, pin_sha256),
 };
-/* Beside the headers; of a proxy's URL the userinfo is one. */
+/* Beside the headers; of a URL the userinfo is one. */
 static const size_t secret_fields[] = {
 	offsetof(struct ws_options, key_password), offsetof(struct ws_options, userinfo),
-	offsetof(struct ws_options, bearer), offsetof(struct ws_options, proxy),
+	offsetof(struct ws_options, bearer), offsetof(struct ws_options, proxy), offsetof(struct ws_options, url),
 };
 
 #define COUNT(table) (sizeof(table) / sizeof(*(table)))
@@ -199,6 +198,9 @@ static int import(struct ws_options *values, const struct ws_options *in, struct
 	}
 	memcpy(values, in, in->size < sizeof(*values) ? in->size : sizeof(*values));
 	values->size = sizeof(*values);
+	/* It lies in the padding of the struct that ended with helper_threads. */
+	if (in->size <= offsetof(struct ws_options, observer))
+		values->ping_interval_ms = ((const struct ws_options)WS_OPTIONS_INIT).ping_interval_ms;
 	return 0;
 }
 

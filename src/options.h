@@ -23,16 +23,19 @@ struct wsf_options;
 int wsf_options_copy(struct wsf_options **out, const struct ws_options *in, struct wsf_failure *failure);
 struct wsf_options *wsf_options_ref(struct wsf_options *options);
 void wsf_options_unref(struct wsf_options *options);
-/* The values; every pointer lives as long as the copy. recv and send buffers are powers of two here. */
+/*
+ * The values; every pointer lives as long as the copy, but observer_user, authorize_user and initial_bytes, which are
+ * the caller's: the last is only for the call that got the options. recv and send buffers are powers of two here.
+ */
 const struct ws_options *wsf_options_get(const struct wsf_options *options);
 
 /* Whether headers have an Authorization line. */
 bool wsf_options_name_authorization(const struct ws_options *values);
 
 /*
- * Wipe what is only needed for opening: userinfo, bearer, proxy, key_password and the values of headers; the pointers
- * become NULL, headers empty. Only for a copy that one thread has: a client's, once the stream is open or has failed.
- * The last wsf_options_unref wipes, too. A listener keeps its headers and key_password.
+ * Wipe what is only needed for opening: userinfo, bearer, proxy, url, key_password and the values of headers; the
+ * pointers become NULL, headers empty. Only for a copy that one thread has: a client's, once the stream is open or has
+ * failed. The last wsf_options_unref wipes, too. A listener keeps its headers and key_password.
  */
 void wsf_options_forget_secrets(struct wsf_options *options);
 

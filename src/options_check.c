@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: 0BSD */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <stdint.h>
 #include <string.h>
 
 #include "http.h"
@@ -24,6 +23,7 @@ static int check_sizes(struct ws_options *values, struct wsf_failure *failure)
 		{ "send_buffer_bytes", values->send_buffer_bytes, 4096, ONE_GIB },
 		{ "stdio_buffer_bytes", values->stdio_buffer_bytes, 0, ONE_GIB },
 		{ "helper_threads", values->helper_threads, 0, WSF_HELPERS_MAX },
+		{ "initial_size", values->initial_size, 0, 1048576 },
 	};
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
@@ -62,6 +62,7 @@ static int check_times(const struct ws_options *values, struct wsf_failure *fail
 		{ "write_timeout_ms", values->write_timeout_ms, false },
 		{ "close_timeout_ms", values->close_timeout_ms, true },
 		{ "linger_ms", values->linger_ms, true },
+		{ "ping_interval_ms", values->ping_interval_ms, false },
 	};
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
@@ -109,49 +110,10 @@ static const char *skip(const char *text, const char *others)
 	return text;
 }
 
-static bool port_valid(const char *text)
-{
-	unsigned port = 0;
-
-	if (*text == '\0')
-		return false;
-	for (; *text != '\0'; text++) {
-		if (*text < '0' || *text > '9')
-			return false;
-		port = port * 10 + (unsigned)(*text - '0');
-		if (port > UINT16_MAX)
-			return false;
-	}
-	return port != 0;
-}
-
-/* A serialised origin (RFC 6454, section 6.2): scheme, host, port if any; never a path. "null" is one. */
-static bool origin_valid(const char *text)
-{
-	const char *end = skip(text, "+-.");
-	const char *host;
-
-	if (strcmp(text, "null") == 0 || strcmp(text, "*") == 0)
-		return true;
-	if (end == text || strchr("+-.0123456789", *text) || strncmp(end, "://", 3) != 0)
-		return false;
-	host = end + 3;
-	if (*host == '[') {
-		end = host + 1 + strspn(host + 1, "0123456789abcdefABCDEF:.");
-		if (end == host + 1 || *end++ != ']')
-			return false;
-	} else {
-		end = skip(host, "-._~");
-		if (end == host)
-			return false;
-	}
-	return *end == '\0' || (*end == ':' && port_valid(end + 1));
-}
-
 static int check_origins(const char *const *list, struct wsf_failure *failure)
 {
 	for (size_t i = 0; list && list[i]; i++) {
-		if (!origin_valid(list[i]))
+		if (!wsf_http_origin_valid(list[i]))
 			return wsf_fail(failure, EINVAL, "allowed_origins[%zu] is not \"*\" or scheme://host[:port]",
 			    i);
 	}
@@ -353,6 +315,15 @@ static int check_numbers(const struct ws_options *values, struct wsf_failure *fa
 	if (values->socket_mode < 0 || values->socket_mode > 0777)
 		return wsf_fail(failure, EINVAL, "socket_mode is %#o: it must be 0 to 0777",
 		    (unsigned)values->socket_mode);
+	if (values->listen_fd < -1)
+		return wsf_fail(failure, EINVAL, "listen_fd is %d: it must be -1 (none) or a descriptor",
+		    values->listen_fd);
+	if ((values->observer_mask & ~WS_EVENT_ALL) != 0)
+		return wsf_fail(failure, EINVAL, "observer_mask has %#x, which is no event",
+		    values->observer_mask & ~WS_EVENT_ALL);
+	if (values->initial_bytes == NULL && values->initial_size > 0)
+		return wsf_fail(failure, EINVAL, "initial_bytes is NULL: there can't be %zu of them",
+		    values->initial_size);
 	return 0;
 }
 

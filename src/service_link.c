@@ -91,7 +91,9 @@ static const struct wsf_stream_ops stream_ops = {
 	.wait_writable = wsf_transport_wait_writable,
 	.receive_wait = wsf_transport_receive_wait,
 	.at_end = wsf_transport_at_end,
+	.arrived = wsf_transport_arrived,
 	.flush = wsf_transport_flush,
+	.unsent = wsf_transport_unsent,
 	.stalled = wsf_transport_stalled,
 	.pending = wsf_transport_pending,
 	.finish = wsf_transport_finish,
@@ -191,6 +193,9 @@ static void adopt(struct wsf_link *link)
 	if (link->stream != NULL) {
 		wsf_stream_timer(link->stream);
 		wsf_stream_writable(link->stream);
+		/* Received before it came here: the socket tells nothing of it. */
+		if (wsf_stream_pending(link->stream))
+			wsf_helper_command(link, WSF_READ);
 	}
 	leave(link);
 }

@@ -141,12 +141,12 @@ int wsf_socket_wait_writable(void *opaque, int64_t deadline_ns)
 {
 	struct wsf_socket *sock = opaque;
 	struct pollfd pollfd = { .fd = use(sock), .events = POLLOUT };
-	int rv = 1;
+	int rv = 1, error = 0;
 
-	if (pollfd.fd >= 0)
-		rv = poll(&pollfd, 1, wsf_deadline_left_ms(deadline_ns));
+	if (pollfd.fd >= 0 && (rv = poll(&pollfd, 1, wsf_deadline_left_ms(deadline_ns))) < 0)
+		error = errno;
 	unuse(sock);
-	return rv == 0 ? -ETIMEDOUT : 0;
+	return rv == 0 ? -ETIMEDOUT : error == EINTR ? -EINTR : 0;
 }
 
 /* Without a deadline it is a blocking receive, which a handler with SA_RESTART does not end, and poll always. */
@@ -162,15 +162,25 @@ int wsf_socket_wait_readable(struct wsf_socket *sock, int64_t deadline_ns)
 	return rv < 0 ? (int)rv : 0;
 }
 
-bool wsf_socket_at_end(void *opaque)
+/* As recv(2) would say, of one byte. */
+static ssize_t peek(struct wsf_socket *sock)
 {
-	struct wsf_socket *sock = opaque;
 	int fd = use(sock);
 	char byte;
-	bool end = fd >= 0 && recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+	ssize_t rv = fd >= 0 ? recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) : -1;
 
 	unuse(sock);
-	return end;
+	return rv;
+}
+
+bool wsf_socket_at_end(void *sock)
+{
+	return peek(sock) == 0;
+}
+
+bool wsf_socket_arrived(void *sock)
+{
+	return peek(sock) > 0;
 }
 
 void wsf_socket_finish(void *opaque)

@@ -33,6 +33,7 @@ int wsf_socket_wait_writable(void *socket, int64_t deadline_ns);
 /* Block until there is something to receive: 0 (look), -EINTR, -ETIMEDOUT, or the error that ended TCP. */
 int wsf_socket_wait_readable(struct wsf_socket *socket, int64_t deadline_ns);
 bool wsf_socket_at_end(void *socket);
+bool wsf_socket_arrived(void *socket);
 void wsf_socket_finish(void *socket);
 
 /* Close the descriptor, if that was not done, once no thread uses it; blocked ones wake. Any one thread. */

@@ -35,10 +35,12 @@ struct wsf_stream_ops {
 	ssize_t (*receive)(void *link, const struct iovec *iov, int count);	/* the owner of receiving */
 	/* The same, but blocks until there is something; also -EINTR, -ETIMEDOUT; -EAGAIN = look again. */
 	ssize_t (*receive_wait)(void *link, const struct iovec *iov, int count, int64_t until_ns);
-	/* Block, no lock held, until sending may work. 0 (check again), -ETIMEDOUT; goes on after signals. */
+	/* Block, no lock held, until sending may work. 0 (check again), -ETIMEDOUT, -EINTR, -EDEADLK. */
 	int (*wait_writable)(void *link, int64_t deadline_ns);
 	bool (*at_end)(void *link);		/* whether the next thing to receive is the orderly end */
+	bool (*arrived)(void *link);		/* whether anything is there that was not received yet */
 	int (*flush)(void *link);		/* whether all that send took is with the kernel: 0, or as send */
+	size_t (*unsent)(void *link);		/* bytes that send took and the kernel has not; transmit lock held */
 	bool (*stalled)(void *link);		/* whether sending waits for something to be received */
 	bool (*pending)(void *link);		/* whether receive may give something that the socket does not show */
 	void (*finish)(void *link);		/* no more will be sent (FIN); transmit lock held */
@@ -52,14 +54,24 @@ struct wsf_stream_ops {
 	/* Any thread: storage is in use; call wsf_stream_release_idle now and then until it returns false. */
 	void (*want_sweep)(void *link);
 	void (*end)(void *link);		/* any thread: close the connection, then wsf_stream_gone */
+	/*
+	 * A program's thread, no lock held: the same, but wsf_stream_gone is called before this returns, or was. NULL =
+	 * end is as quick.
+	 */
+	void (*let_go)(void *link);
+	/* Whether this thread is the one that everything is waited for; NULL = it never is. */
+	bool (*deadlocks)(void *link);
 	void (*set_timer)(void *link, int64_t deadline_ns);	/* helper thread: when to call wsf_stream_timer */
 	void (*free)(void *link);
 };
 
 /* Who is told about a stream that no program has yet: the listener. Called on the helper thread, no lock held. */
 struct wsf_stream_owner {
+	/* A request is in order: 101, or the status of a refusal; see wsf_stream_authorize. NULL = that alone. */
+	int (*admit)(void *user, struct wsf_stream *stream, struct wsf_admission *admission);
 	void (*opened)(void *user, struct wsf_stream *stream);	/* the handshake is done */
 	void (*failed)(void *user, struct wsf_stream *stream);	/* gone before it was */
+	void (*ended)(void *user, struct wsf_stream *stream);	/* gone, after it was opened; may be NULL */
 	void *user;
 };
 
@@ -76,6 +88,8 @@ struct wsf_stream_setup {
 	struct wsf_stream_owner owner;	/* server */
 	int fd;				/* only to ask for addresses */
 	const char *local_path;		/* of a local socket, NULL = none; for the addresses */
+	const void *initial;		/* received already: they come before what the transport gives; copied */
+	size_t initial_bytes;
 };
 
 /* Returns 0 or -ENOMEM, -EIO. One reference, the caller's. A client's request waits in the send ring. */
@@ -91,8 +105,8 @@ void wsf_stream_unref(struct wsf_stream *stream);
  */
 void wsf_stream_take(struct wsf_stream *stream, const struct wsf_mode *mode, void (*leave)(void *), void *argument);
 /*
- * Client: wait for the handshake's end, or its deadline. Returns 0 or a negative errno with the failure filled; -EINTR
- * too.
+ * Wait for the handshake's end, or its deadline; a server's for the end of a refusal's way to the kernel. Returns 0 or
+ * a negative errno with the failure filled; -EINTR too. A server's owner is nobody then.
  */
 int wsf_stream_wait_open(struct wsf_stream *stream, struct wsf_failure *failure);
 
@@ -127,8 +141,41 @@ int64_t wsf_stream_closing_until_ns(const struct wsf_stream *stream);
 int wsf_stream_close(struct wsf_stream *stream, int64_t until_ns);
 /* Have the connection closed, without a word; wsf_stream_gone follows. Any thread. */
 void wsf_stream_cut(struct wsf_stream *stream);
+/* The same, and where the transport can do without its helper, it does; see let_go. No lock held. */
+void wsf_stream_let_go(struct wsf_stream *stream);
+/* Whether waiting in this thread would be for itself. Any lock may be held. */
+bool wsf_stream_deadlocks(struct wsf_stream *stream);
 /* Drop a stream that the program never got: cut it, wait until it is over, drop the caller's reference. */
 void wsf_stream_discard(struct wsf_stream *stream);
+
+/* --- what stdio alone can't say; any thread unless it says otherwise --- */
+
+/* As wsf_stream_write, but takes what fits: at least one byte, or -EAGAIN, -EINTR, -ETIMEDOUT, and nothing is lost. */
+ssize_t wsf_stream_write_some(struct wsf_stream *stream, const void *buffer, size_t size);
+/* Reading, and wsf_stream_write_some, say -EAGAIN rather than wait. */
+void wsf_stream_set_nonblocking(struct wsf_stream *stream, bool on);
+void wsf_stream_set_timeouts(struct wsf_stream *stream, int read_ms, int write_ms);
+/* The descriptor of ws_pollfd(3), the stream's; or a negative errno. With reading, no other thread is reading. */
+int wsf_stream_pollfd(struct wsf_stream *stream, bool writing);
+/* What reading gives without waiting, what writing takes without waiting, what is not with the kernel yet; in bytes. */
+size_t wsf_stream_readable_bytes(struct wsf_stream *stream);
+size_t wsf_stream_writable_bytes(struct wsf_stream *stream);
+size_t wsf_stream_unsent_bytes(struct wsf_stream *stream);
+/* Wait until the kernel has everything. Returns 0, -ETIMEDOUT, -EINTR, -EPIPE. */
+int wsf_stream_drain(struct wsf_stream *stream, int64_t until_ns);
+/* Returns 0, -EAGAIN (no room), -EPIPE, -ENOMEM. At most 125 bytes. */
+int wsf_stream_ping(struct wsf_stream *stream, const void *payload, size_t size);
+/* Cut the connection; blocked calls and later ones say -ECONNABORTED. */
+void wsf_stream_abort(struct wsf_stream *stream);
+/* As ws_observe(3): 0, -ENOENT, -ENOMEM, -EAGAIN. */
+int wsf_stream_observe(struct wsf_stream *stream, unsigned mask, ws_observer *observer, void *user);
+/*
+ * fclose from inside one of its observers, where nothing may wait: cut, and everything else is done when that has
+ * returned. Takes over the caller's reference.
+ */
+void wsf_stream_abandon(struct wsf_stream *stream);
+/* Whether this is called from inside one of its observers. */
+bool wsf_stream_observing(const struct wsf_stream *stream);
 
 /* Fill what fits into status->size bytes. Returns 0 or -EINVAL. */
 int wsf_stream_status(struct wsf_stream *stream, struct ws_status *status);
@@ -159,6 +206,10 @@ void wsf_stream_timer(struct wsf_stream *stream);
 void wsf_stream_gone(struct wsf_stream *stream, bool more);
 /* Give storage back if the stream was idle since the last call. Returns whether it was not: call again. */
 bool wsf_stream_release_idle(struct wsf_stream *stream);
+/* What options->authorize says of a request; 101 where there is none. No lock held. Returns as owner.admit. */
+int wsf_stream_authorize(struct wsf_stream *stream, struct wsf_admission *admission);
+/* Whether an authorize callback called this. Any thread. */
+bool wsf_stream_authorizing(void);
 /* Send a Close now and let the connection end behind it: a listener that closes, for a stream nobody accepted. */
 void wsf_stream_turn_away(struct wsf_stream *stream, unsigned code);
 

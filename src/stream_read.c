@@ -119,11 +119,11 @@ static bool resume_due_locked(struct wsf_stream *stream)
 	if (!stream->paused || stream->fin_received || wsf_ring_room(ring) < ring->capacity_bytes / 2)
 		return false;
 	stream->paused = false;
+	wsf_stream_heard_locked(stream);
 	return stream->receive_owner != WSF_OWNER_READER;
 }
 
-/* What a reader gets when the ring is empty: 1 = wait. */
-static int end_state_locked(const struct wsf_stream *stream)
+int wsf_stream_end_state_locked(const struct wsf_stream *stream)
 {
 	if (stream->error != 0)
 		return -stream->error;
@@ -137,7 +137,8 @@ static int end_state_locked(const struct wsf_stream *stream)
 /* Wait for the helper, and ask it to hand receiving over meanwhile. */
 static int wait_helper_locked(struct wsf_stream *stream, int64_t deadline)
 {
-	bool resume = resume_due_locked(stream), ask = stream->receive_owner == WSF_OWNER_HELPER;
+	bool resume = resume_due_locked(stream);
+	bool ask = stream->receive_owner == WSF_OWNER_HELPER && stream->readable_fd.fd < 0;
 	unsigned seen = wsf_event_seen(&stream->receive_event);
 	int rv;
 
@@ -148,7 +149,7 @@ static int wait_helper_locked(struct wsf_stream *stream, int64_t deadline)
 		stream->ops->want_read(stream->link);
 	if (ask)
 		stream->ops->want_hand_over(stream->link);
-	rv = wsf_event_wait(&stream->receive_event, seen, deadline);
+	rv = wsf_stream_deadlocks(stream) ? -EDEADLK : wsf_event_wait(&stream->receive_event, seen, deadline);
 	pthread_mutex_lock(&stream->lock);
 	return rv;
 }
@@ -160,11 +161,13 @@ static int wait_bytes_locked(struct wsf_stream *stream, struct iovec direct, siz
 	int rv = 0, state = 1;
 
 	while (wsf_ring_used(&stream->receive_ring) == 0 && *direct_bytes == 0 &&
-	    (state = end_state_locked(stream)) == 1) {
+	    (state = wsf_stream_end_state_locked(stream)) == 1) {
 		if (rv != 0)
 			return rv;
+		if (atomic_load(&stream->nonblocking) && !stream->gone)
+			return -EAGAIN;
 		if (deadline == WSF_NO_DEADLINE)
-			deadline = wsf_deadline_ns(stream->values->read_timeout_ms);
+			deadline = wsf_deadline_ns(atomic_load(&stream->read_timeout_ms));
 		/* The last look may have been before it was known to be unused. */
 		if (stream->unused_buffer.iov_len > 0)
 			wsf_stream_warm(stream);
@@ -198,6 +201,8 @@ static ssize_t read_once_locked(struct wsf_stream *stream, void *buffer, size_t 
 		stream->unused_buffer = (struct iovec){ buffer, size };
 	rv = wait_bytes_locked(stream, direct, &direct_bytes);
 	stream->unused_buffer.iov_len = 0;
+	if (atomic_load(&stream->aborted))
+		return -ECONNABORTED;
 	if (direct_bytes != 0)
 		return (ssize_t)direct_bytes;
 	if (wsf_ring_used(&stream->receive_ring) != 0)
@@ -214,6 +219,7 @@ ssize_t wsf_stream_read(struct wsf_stream *stream, void *buffer, size_t size, en
 	if (size == 0)
 		return 0;
 	pthread_mutex_lock(&stream->lock);
+	resume = atomic_load(&stream->nonblocking) && wsf_stream_leave_receiving_locked(stream);
 	stream->reading = true;
 	do {
 		n = read_once_locked(stream, (uint8_t *)buffer + done, size - done, kind);
@@ -224,7 +230,8 @@ ssize_t wsf_stream_read(struct wsf_stream *stream, void *buffer, size_t size, en
 	watch = stream->receive_owner == WSF_OWNER_READER && !stream->watched && !stream->gone;
 	if (watch)
 		stream->watched = true;
-	resume = resume_due_locked(stream);
+	resume |= resume_due_locked(stream);
+	wsf_stream_show_readable_locked(stream);
 	pthread_mutex_unlock(&stream->lock);
 	if (watch)
 		stream->ops->want_timer(stream->link);
@@ -239,6 +246,7 @@ int wsf_stream_unread(struct wsf_stream *stream, size_t size)
 
 	pthread_mutex_lock(&stream->lock);
 	rv = wsf_ring_unread(&stream->receive_ring, size);
+	wsf_stream_show_readable_locked(stream);
 	pthread_mutex_unlock(&stream->lock);
 	return rv;
 }
@@ -249,6 +257,8 @@ void wsf_stream_stop_reading(struct wsf_stream *stream)
 
 	pthread_mutex_lock(&stream->lock);
 	stream->discarding = true;
+	/* What is there can be given back from here on, and nothing may move any more that would ask for a look. */
+	wsf_stream_warm(stream);
 	resume = !stream->gone && !stream->fin_received &&
 	    (stream->paused || stream->receive_owner != WSF_OWNER_HELPER);
 	if (!stream->gone)

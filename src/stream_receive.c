@@ -22,109 +22,6 @@ static uint64_t pause_room(const struct wsf_stream *stream)
 	return stream->receive_ring.capacity_bytes / 4;
 }
 
-/* --- what the endpoint found --- */
-
-/*
- * In this and the next one the transmit lock is held from before the program can see the end until our answer is put:
- * an fclose in between must not send its own Close first.
- */
-static void peer_failed(struct wsf_stream *stream, const struct wsf_events *events)
-{
-	pthread_mutex_lock(&stream->transmit_lock);
-	pthread_mutex_lock(&stream->lock);
-	stream->http_status = events->http_status;
-	wsf_stream_fail_locked(stream, events->fault, events->text);
-	pthread_mutex_unlock(&stream->lock);
-	if (events->fault_code != 0)
-		wsf_stream_put_close_locked(stream, events->fault_code, events->text);
-	wsf_stream_settle_locked(stream);
-	pthread_mutex_unlock(&stream->transmit_lock);
-}
-
-/*
- * The answer goes at once where the program can't write or said so, or on an error code; else when the program closes.
- */
-static void close_arrived(struct wsf_stream *stream, const struct wsf_events *events)
-{
-	unsigned answer = 0;
-	char text[sizeof ((struct wsf_failure *)0)->text];
-
-	pthread_mutex_lock(&stream->transmit_lock);
-	pthread_mutex_lock(&stream->lock);
-	stream->close_received = true;
-	stream->answered_us = stream->close_flushed;
-	stream->close_code_received = events->close_code;
-	if (events->close_reason[0] != '\0')
-		stream->close_reason_received = strdup(events->close_reason);
-	stream->linger_from_ns = wsf_now_ns();
-	/* Our own code coming back is the answer of RFC 6455, section 5.5.1, and no word about the peer. */
-	if (wsf_errno_from_close(events->close_code) != 0 &&
-	    !(stream->close_flushed && events->close_code == stream->close_code_sent)) {
-		snprintf(text, sizeof text, "the peer closed with %u (%s)%s%s", events->close_code,
-		    wsf_close_code_name(events->close_code), events->close_reason[0] != '\0' ? ": " : "",
-		    events->close_reason);
-		wsf_stream_fail_locked(stream, wsf_errno_from_close(events->close_code), text);
-		answer = events->close_code;
-	} else if (stream->taken && (!stream->program_writes || stream->values->linger_ms == 0)) {
-		answer = 1000;
-	}
-	wsf_event_notify(&stream->receive_event);
-	pthread_mutex_unlock(&stream->lock);
-	if (answer != 0)
-		wsf_stream_put_close_locked(stream, answer, NULL);
-	wsf_stream_settle_locked(stream);
-	pthread_mutex_unlock(&stream->transmit_lock);
-}
-
-static void opened(struct wsf_stream *stream)
-{
-	pthread_mutex_lock(&stream->transmit_lock);
-	wsf_stream_forget_request(stream);
-	pthread_mutex_unlock(&stream->transmit_lock);
-	pthread_mutex_lock(&stream->lock);
-	stream->opened = true;
-	stream->http_status = 101;
-	wsf_event_notify(&stream->state_event);
-	pthread_mutex_unlock(&stream->lock);
-	if (stream->owner.opened != NULL)
-		stream->owner.opened(stream->owner.user, stream);
-}
-
-static void answer(struct wsf_stream *stream, struct wsf_events *events)
-{
-	int rv;
-
-	pthread_mutex_lock(&stream->transmit_lock);
-	rv = wsf_stream_put_raw_locked(stream, events->answer, events->answer_bytes);
-	stream->refused = events->fault != 0;
-	if (rv == 0)
-		wsf_stream_push_locked(stream);
-	else
-		stream->ops->end(stream->link);
-	pthread_mutex_unlock(&stream->transmit_lock);
-	free(events->answer);
-	events->answer = NULL;
-}
-
-static void act(struct wsf_stream *stream, struct wsf_events *events)
-{
-	if (events->answer != NULL)
-		answer(stream, events);
-	if (events->opened)
-		opened(stream);
-	if (events->ping) {
-		pthread_mutex_lock(&stream->transmit_lock);
-		wsf_stream_put_pong_locked(stream, events->ping_payload, events->ping_bytes);
-		pthread_mutex_unlock(&stream->transmit_lock);
-	}
-	if (events->close)
-		close_arrived(stream, events);
-	if (events->fault != 0)
-		peer_failed(stream, events);
-}
-
-/* --- one receive --- */
-
 /* The ring's part of the sink, for so many bytes. Returns 0 or -ENOMEM. */
 static int open_sink_locked(struct wsf_stream *stream, struct wsf_receive *receive, size_t size)
 {
@@ -214,11 +111,21 @@ static void decode_scratch(struct wsf_stream *stream, struct wsf_receive *receiv
 	stream->held_bytes = size - used;
 }
 
+/* So much of what was kept aside can be decoded next. What is not deflated needs as much room. */
+static size_t held_share_locked(const struct wsf_stream *stream)
+{
+	size_t room = wsf_ring_room(&stream->receive_ring);
+	bool all = stream->discarding || stream->endpoint.deflate.params.on || stream->held_bytes < room;
+
+	return all ? stream->held_bytes : room;
+}
+
 /* Go on with what was kept aside, in place of a receive. */
-static void decode_held(struct wsf_stream *stream, struct wsf_receive *receive, struct wsf_events *events)
+static void decode_held(struct wsf_stream *stream, struct wsf_receive *receive, size_t size,
+    struct wsf_events *events)
 {
 	const uint8_t *held = stream->held != NULL ? stream->held + stream->held_start : NULL;
-	size_t used = wsf_endpoint_receive(&stream->endpoint, held, stream->held_bytes, &receive->sink, events);
+	size_t used = wsf_endpoint_receive(&stream->endpoint, held, size, &receive->sink, events);
 
 	stream->held_start += used;
 	stream->held_bytes -= used;
@@ -261,7 +168,7 @@ static void commit_locked(struct wsf_stream *stream, const struct wsf_receive *r
 	was_empty = wsf_ring_used(&stream->receive_ring) == 0;
 	wsf_ring_commit(&stream->receive_ring, bytes);
 	if (was_empty)
-		wsf_event_notify(&stream->receive_event);
+		wsf_stream_read_changed_locked(stream);
 }
 
 /* Through the endpoint into the sink; with the lock while that is short, and without otherwise. */
@@ -269,13 +176,16 @@ static void take_in_locked(struct wsf_stream *stream, struct wsf_receive *receiv
     struct wsf_events *events)
 {
 	bool deflated = stream->endpoint.deflate.params.on;
-	bool quick = !deflated && receive->moved_bytes <= WSF_QUICK_BYTES;
-	size_t size, room = wsf_ring_room(&stream->receive_ring);
+	/* The opening handshake may ask the program, which is asked without a lock. */
+	size_t size = held ? held_share_locked(stream) : receive->moved_bytes;
+	bool quick = !deflated && size <= WSF_QUICK_BYTES && stream->opened;
+	size_t room = wsf_ring_room(&stream->receive_ring);
 	int rv = 0;
 
 	if (!quick)
 		pthread_mutex_unlock(&stream->lock);
-	size = held ? stream->held_bytes : decode_in_place(stream, receive, events);
+	if (!held)
+		size = decode_in_place(stream, receive, events);
 	if (!quick)
 		pthread_mutex_lock(&stream->lock);
 	if (held || size > 0)
@@ -285,7 +195,7 @@ static void take_in_locked(struct wsf_stream *stream, struct wsf_receive *receiv
 	if (rv != 0)
 		no_memory(stream, events);
 	else if (held)
-		decode_held(stream, receive, events);
+		decode_held(stream, receive, size, events);
 	else if (size > 0)
 		decode_scratch(stream, receive, size, events);
 	if (!quick)
@@ -301,7 +211,7 @@ static void transport_failed_locked(struct wsf_stream *stream, int error)
 	if (error == 0 || !stream->ops->failure(stream->link, &failure))
 		wsf_fail(&failure, ECONNRESET,
 		    error == 0 ? "the connection ended without a Close" : "the connection broke");
-	wsf_stream_fail_locked(stream, failure.error, failure.text);
+	wsf_stream_fail_locked(stream, failure.error, failure.text, WS_EVENT_TRANSPORT_ERROR);
 }
 
 bool wsf_stream_transport_ended(struct wsf_stream *stream, int error)
@@ -320,7 +230,7 @@ bool wsf_stream_transport_ended(struct wsf_stream *stream, int error)
 		atomic_store(&stream->cut, true);
 	}
 	if (!stream->opened && error == 0) {
-		wsf_stream_fail_locked(stream, EPROTO, "the peer ended the connection inside the handshake");
+		wsf_stream_fail_locked(stream, EPROTO, "the peer ended the connection inside the handshake", 0);
 	} else if (!stream->close_received) {
 		transport_failed_locked(stream, error);
 		atomic_store(&stream->cut, true);
@@ -330,7 +240,10 @@ bool wsf_stream_transport_ended(struct wsf_stream *stream, int error)
 		end = false;
 	}
 	finish = error == 0 && stream->close_flushed && !stream->finished;
+	if (stream->gone)
+		wsf_stream_tell_closed_locked(stream);
 	pthread_mutex_unlock(&stream->lock);
+	wsf_stream_show_writable_locked(stream);
 	if (finish) {
 		/* Both have said goodbye: TLS may, too. */
 		stream->finished = true;
@@ -375,15 +288,17 @@ int wsf_stream_receive_locked(struct wsf_stream *stream, struct wsf_receive *rec
 		pthread_mutex_lock(&stream->lock);
 		return end ? 0 : -EAGAIN;
 	}
+	wsf_stream_heard_locked(stream);
 	events.answer = NULL;
 	events.opened = events.ping = events.close = false;
+	events.control_count = 0;
 	events.fault = 0;
 	events.http_status = 0;
 	receive->moved_bytes = held ? 0 : (size_t)received;
 	take_in_locked(stream, receive, held, &events);
-	if (events.answer != NULL || events.opened || events.ping || events.close || events.fault != 0) {
+	if (events.answer != NULL || events.opened || events.control_count > 0 || events.close || events.fault != 0) {
 		pthread_mutex_unlock(&stream->lock);
-		act(stream, &events);
+		wsf_stream_act(stream, &events);
 		pthread_mutex_lock(&stream->lock);
 	}
 	return 1;
@@ -450,6 +365,11 @@ bool wsf_stream_hand_over(struct wsf_stream *stream)
 
 	pthread_mutex_lock(&stream->lock);
 	asked = stream->receive_owner == WSF_OWNER_ASKED && !stream->gone;
+	/* It left, and nobody would receive; or there is a descriptor that tells what the helper receives. */
+	if (asked && (!stream->reading || stream->readable_fd.fd >= 0)) {
+		stream->receive_owner = WSF_OWNER_HELPER;
+		asked = false;
+	}
 	if (asked) {
 		stream->receive_owner = WSF_OWNER_READER;
 		stream->watched = true;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include "stream_private.h"
 
@@ -16,8 +17,33 @@ struct wsf_joined {
 	char name[];
 };
 
+/* A client's end of a local socket has no name of its own. */
+static char *format_local(const char *path)
+{
+	static const char scheme[] = "unix:";
+	size_t size = sizeof scheme + strlen(path);
+	char *text = malloc(size);
+
+	if (text != NULL)
+		snprintf(text, size, "%s%s", scheme, path);
+	return text;
+}
+
+/* As the kernel tells it: not always with a NUL behind it, and behind one where it is abstract. */
+static char *format_unix(const struct sockaddr_un *address, size_t size)
+{
+	const size_t before = offsetof(struct sockaddr_un, sun_path);
+	char path[sizeof address->sun_path + 1] = "";
+	size_t length = size > before ? size - before : 0;
+
+	memcpy(path, address->sun_path, length < sizeof address->sun_path ? length : sizeof address->sun_path);
+	if (path[0] == '\0' && path[1] != '\0')
+		path[0] = '@';
+	return format_local(path);
+}
+
 /* Returns a malloc'd text, or NULL: not known, or no memory. */
-static char *format_address(const struct sockaddr_storage *address)
+static char *format_address(const struct sockaddr_storage *address, size_t size)
 {
 	char text[INET6_ADDRSTRLEN] = "", whole[sizeof text + 8];
 
@@ -35,19 +61,9 @@ static char *format_address(const struct sockaddr_storage *address)
 		snprintf(whole, sizeof whole, "[%s]:%u", text, (unsigned)ntohs(in6->sin6_port));
 		return strdup(whole);
 	}
+	if (address->ss_family == AF_UNIX)
+		return format_unix((const struct sockaddr_un *)(const void *)address, size);
 	return NULL;
-}
-
-/* A client's end of a local socket has no name of its own. */
-static char *format_local(const char *path)
-{
-	static const char scheme[] = "unix:";
-	size_t size = sizeof scheme + strlen(path);
-	char *text = malloc(size);
-
-	if (text != NULL)
-		snprintf(text, size, "%s%s", scheme, path);
-	return text;
 }
 
 void wsf_stream_find_addresses(struct wsf_stream *stream, int fd, const char *local_path)
@@ -61,10 +77,10 @@ void wsf_stream_find_addresses(struct wsf_stream *stream, int fd, const char *lo
 		return;
 	}
 	if (getsockname(fd, (struct sockaddr *)&address, &size) == 0)
-		stream->local_address = format_address(&address);
+		stream->local_address = format_address(&address, size);
 	size = sizeof address;
 	if (getpeername(fd, (struct sockaddr *)&address, &size) == 0)
-		stream->peer_address = format_address(&address);
+		stream->peer_address = format_address(&address, size);
 }
 
 static enum ws_state state_locked(const struct wsf_stream *stream)
@@ -79,22 +95,37 @@ static void fill_text(char *out, size_t out_bytes, const char *text)
 	snprintf(out, out_bytes, "%s", text != NULL ? text : "");
 }
 
+bool wsf_stream_clean_locked(const struct wsf_stream *stream)
+{
+	return stream->close_flushed && stream->close_received && stream->error == 0 && stream->write_failure == 0;
+}
+
+int wsf_stream_error_locked(const struct wsf_stream *stream, const char **text)
+{
+	/* EPIPE says only that something else ended the writing: that comes first. */
+	if (stream->write_failure != 0 && (stream->write_failure != EPIPE || stream->error == 0)) {
+		*text = "a write failed";
+		if (stream->write_failure == stream->error && stream->error_text != NULL)
+			*text = stream->error_text;
+		return stream->write_failure;
+	}
+	*text = stream->error != 0 && stream->error_text == NULL ? strerror(stream->error) : stream->error_text;
+	return stream->error;
+}
+
 /* Both locks held. */
 static void fill_status_locked(const struct wsf_stream *stream, struct ws_status *status)
 {
+	const char *text;
+
 	status->state = state_locked(stream);
-	status->clean = stream->close_flushed && stream->close_received && stream->error == 0 &&
-	    stream->write_failure == 0;
-	status->error = stream->write_failure != 0 ? stream->write_failure : stream->error;
+	status->clean = wsf_stream_clean_locked(stream);
+	status->error = wsf_stream_error_locked(stream, &text);
+	fill_text(status->error_text, sizeof status->error_text, text);
 	status->close_code_sent = stream->close_code_sent;
 	status->close_code_received = stream->close_code_received;
 	fill_text(status->close_reason_sent, sizeof status->close_reason_sent, stream->close_reason_sent);
 	fill_text(status->close_reason_received, sizeof status->close_reason_received, stream->close_reason_received);
-	if (stream->error != 0)
-		fill_text(status->error_text, sizeof status->error_text,
-		    stream->error_text != NULL ? stream->error_text : strerror(stream->error));
-	else if (stream->write_failure != 0)
-		snprintf(status->error_text, sizeof status->error_text, "a write failed");
 	status->http_status = stream->http_status;
 	fill_text(status->local_address, sizeof status->local_address, stream->local_address);
 	fill_text(status->peer_address, sizeof status->peer_address, stream->peer_address);
@@ -102,6 +133,23 @@ static void fill_status_locked(const struct wsf_stream *stream, struct ws_status
 	status->bytes_sent = stream->bytes_sent;
 	status->messages_received = stream->messages_received;
 	status->messages_sent = stream->messages_sent;
+	status->id = stream->id;
+	status->round_trip_us = stream->round_trip_us;
+}
+
+/* A server's is what the client asked for, as far as it says; the header block is immutable once it is open. */
+static void fill_url(const struct wsf_stream *stream, struct ws_status *status)
+{
+	const struct wsf_http *http = &stream->endpoint.http;
+	const char *host = stream->strings[0], *target = stream->strings[1];
+
+	if (stream->role == WSF_SERVER) {
+		host = wsf_http_field(http, "Host");
+		target = wsf_http_target(http);
+	}
+	if (host != NULL && target != NULL)
+		snprintf(status->url, sizeof status->url, "%s://%s%s", status->tls_version[0] != '\0' ? "wss" : "ws",
+		    host, target);
 }
 
 _Static_assert(WSF_EXTENSIONS_MAX <= sizeof(((struct ws_status *)0)->extensions), "what is agreed fits");
@@ -122,6 +170,7 @@ int wsf_stream_status(struct wsf_stream *stream, struct ws_status *status)
 	fill_text(full.extensions, sizeof full.extensions, stream->endpoint.extensions);
 	full.compressed = stream->endpoint.extensions != NULL;
 	stream->ops->status(stream->link, &full);
+	fill_url(stream, &full);
 	full.size = size;
 	memcpy(status, &full, size);
 	return 0;

@@ -65,6 +65,18 @@ int wsf_tls_create(struct wsf_tls **out, struct wsf_tls_context *context, const 
 	return 0;
 }
 
+int wsf_tls_feed(struct wsf_tls *tls, const void *data, size_t size)
+{
+	if (size == 0)
+		return 0;
+	if ((tls->in = malloc(size)) == NULL)
+		return -ENOMEM;
+	memcpy(tls->in, data, size);
+	tls->in_end = size;
+	atomic_store(&tls->more, true);
+	return 0;
+}
+
 void wsf_tls_free(struct wsf_tls *tls)
 {
 	if (tls == NULL)
@@ -75,6 +87,7 @@ void wsf_tls_free(struct wsf_tls *tls)
 	SSL_free(tls->ssl);
 	wsf_tls_context_unref(tls->context);
 	pthread_mutex_destroy(&tls->lock);
+	free(tls->in);
 	free(tls->out);
 	free(tls->name);
 	free(tls->session_key);
@@ -232,7 +245,8 @@ ssize_t wsf_tls_receive(struct wsf_tls *tls, struct wsf_socket *sock, const stru
 		rv = wsf_tls_outcome(tls);
 	/* An end or an error behind data is told by the next call, and the socket has nothing more to wake it. */
 	atomic_store(&tls->drained, i < count && rv == -EAGAIN && tls->emptied);
-	atomic_store(&tls->more, i == count ? SSL_has_pending(tls->ssl) == 1 : total > 0 && rv != -EAGAIN);
+	atomic_store(&tls->more, i == count ? SSL_has_pending(tls->ssl) == 1 || tls->in != NULL :
+	    total > 0 && rv != -EAGAIN);
 	if (tls->taken_bytes > 0 && atomic_exchange(&tls->stalled, false))
 		tls->resumed = true;
 	if (wsf_tls_owed(tls) > 0)
@@ -260,6 +274,16 @@ int wsf_tls_flush(struct wsf_tls *tls, struct wsf_socket *sock)
 bool wsf_tls_stalled(struct wsf_tls *tls)
 {
 	return atomic_load(&tls->stalled);
+}
+
+size_t wsf_tls_unsent(struct wsf_tls *tls)
+{
+	size_t bytes;
+
+	pthread_mutex_lock(&tls->lock);
+	bytes = wsf_tls_owed(tls);
+	pthread_mutex_unlock(&tls->lock);
+	return bytes;
 }
 
 bool wsf_tls_at_end(struct wsf_tls *tls, struct wsf_socket *sock)

@@ -45,6 +45,11 @@ struct wsf_tls;
  * NULL. Returns 0 or -ENOMEM, -EINVAL (name).
  */
 int wsf_tls_create(struct wsf_tls **tls, struct wsf_tls_context *context, const char *name, const char *session_key);
+/*
+ * Cipher bytes that were received before, and come before what the socket gives; copied. Once, before anything else.
+ * Returns 0 or -ENOMEM.
+ */
+int wsf_tls_feed(struct wsf_tls *tls, const void *data, size_t size);
 /* NULL does nothing. The socket is not closed. */
 void wsf_tls_free(struct wsf_tls *tls);
 
@@ -67,6 +72,8 @@ int wsf_tls_flush(struct wsf_tls *tls, struct wsf_socket *socket);
  * Whether sending waits until more is received: the rest of a message of TLS's own. flush says -EAGAIN once behind it.
  */
 bool wsf_tls_stalled(struct wsf_tls *tls);
+/* Cipher bytes that the kernel has not taken. */
+size_t wsf_tls_unsent(struct wsf_tls *tls);
 bool wsf_tls_at_end(struct wsf_tls *tls, struct wsf_socket *socket);
 /* close_notify; the socket's own end is the caller's. */
 void wsf_tls_finish(struct wsf_tls *tls, struct wsf_socket *socket);

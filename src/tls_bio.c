@@ -80,6 +80,30 @@ static int bio_write(BIO *bio, const char *data, int size)
 	return append_out(tls, data, (size_t)size) == 0 ? size : -1;
 }
 
+/* What was received before all else. Returns how much of it there was. */
+static size_t take_fed(struct wsf_tls *tls, void *data, size_t size)
+{
+	size_t left = tls->in_end - tls->in_start, n = size < left ? size : left;
+
+	memcpy(data, tls->in + tls->in_start, n);
+	tls->in_start += n;
+	if (n == left) {
+		free(tls->in);
+		tls->in = NULL;
+	}
+	return n;
+}
+
+/* A handshake record begins with 22. */
+static void note_received(struct wsf_tls *tls, const char *data, size_t size)
+{
+	atomic_store(&tls->drained, false);
+	tls->taken_bytes += size;
+	if (!tls->begun && tls->context->server && size > 0)
+		tls->http = data[0] >= 'A' && data[0] <= 'Z';
+	tls->begun |= size > 0;
+}
+
 static int bio_read(BIO *bio, char *data, int size)
 {
 	struct wsf_tls *tls = BIO_get_data(bio);
@@ -91,6 +115,11 @@ static int bio_read(BIO *bio, char *data, int size)
 		return -1;
 	if (tls->ended)
 		return 0;
+	if (tls->in != NULL) {
+		received = (ssize_t)take_fed(tls, data, (size_t)size);
+		note_received(tls, data, (size_t)received);
+		return (int)received;
+	}
 	tls->emptied |= tls->taken_bytes >= TAKE_MAX_BYTES;
 	received = tls->emptied ? -EAGAIN : wsf_socket_receive(tls->socket, &iov, 1);
 	if (received == -EAGAIN) {
@@ -102,14 +131,9 @@ static int bio_read(BIO *bio, char *data, int size)
 		tls->socket_error = (int)received;
 		return -1;
 	}
-	atomic_store(&tls->drained, false);
 	tls->ended = received == 0;
 	tls->emptied = received < size;
-	tls->taken_bytes += (size_t)received;
-	/* A handshake record begins with 22. */
-	if (!tls->begun && tls->context->server && received > 0)
-		tls->http = data[0] >= 'A' && data[0] <= 'Z';
-	tls->begun |= received > 0;
+	note_received(tls, data, (size_t)received);
 	return (int)received;
 }
 

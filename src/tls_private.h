@@ -136,6 +136,8 @@ struct wsf_tls {
 	struct wsf_tls_errors *errors;	/* [S] the thread's, put aside by the call under way */
 	uint8_t *out;			/* [S] cipher bytes the socket has not taken yet */
 	size_t out_start, out_end, out_capacity;	/* [S] */
+	uint8_t *in;			/* [S] cipher bytes that come before the socket's; NULL = none any more */
+	size_t in_start, in_end;	/* [S] */
 	bool established;		/* [S] the handshake is done */
 	bool http;			/* [S] server: what came first was HTTP */
 	bool emptied;			/* [S] in this call: the socket had less than was asked for */

@@ -68,6 +68,20 @@ bool wsf_transport_at_end(void *opaque)
 	    wsf_tls_at_end(transport->tls, &transport->socket);
 }
 
+bool wsf_transport_arrived(void *opaque)
+{
+	struct wsf_transport *transport = opaque;
+
+	return wsf_transport_pending(opaque) || wsf_socket_arrived(&transport->socket);
+}
+
+size_t wsf_transport_unsent(void *opaque)
+{
+	struct wsf_transport *transport = opaque;
+
+	return transport->tls == NULL ? 0 : wsf_tls_unsent(transport->tls);
+}
+
 bool wsf_transport_stalled(void *opaque)
 {
 	struct wsf_transport *transport = opaque;

@@ -21,6 +21,8 @@ ssize_t wsf_transport_receive_wait(void *transport, const struct iovec *iov, int
 int wsf_transport_flush(void *transport);
 int wsf_transport_wait_writable(void *transport, int64_t deadline_ns);
 bool wsf_transport_at_end(void *transport);
+bool wsf_transport_arrived(void *transport);
+size_t wsf_transport_unsent(void *transport);
 bool wsf_transport_stalled(void *transport);
 bool wsf_transport_pending(void *transport);
 void wsf_transport_finish(void *transport);

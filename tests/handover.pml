@@ -19,6 +19,9 @@
 #define PINGS	1
 #endif
 #define ROOM	1			/* data frames that the ring holds */
+#ifndef LEAVES
+#define LEAVES	false			/* a read may end without anything, and one may be non-blocking; once each */
+#endif
 
 mtype:frame = { DATA, PING, CLOSE };
 mtype:who = { HELPER, ASKED, READER };
@@ -212,7 +215,9 @@ end_loop:
 			do_hand_over = false;
 			atomic {
 				if
-				:: owner == ASKED && !gone ->
+				/* The reader has left meanwhile. */
+				:: owner == ASKED && !gone && !reading -> owner = HELPER
+				:: owner == ASKED && !gone && reading ->
 					owner = READER; watched = true; read_since = false; look_due = false;
 					notify();
 					result = 1
@@ -295,7 +300,12 @@ inline wait_bytes()
 		:: ask -> cmd_hand_over = true
 		:: else
 		fi;
-		wait_event()
+		wait_event();
+		/* A signal or a time limit. */
+		if
+		:: LEAVES && !gave_up -> gave_up = true; state = 3; break
+		:: true
+		fi
 	   :: state == 2 && mine ->
 		receive(READER, result);
 		/* What the Close starts needs the helper's timer. */
@@ -311,10 +321,17 @@ active proctype Program()
 {
 	mtype:frame got = DATA;
 	byte number, result, state, expected = 1;
-	bool ask, resume, mine, watch;
+	bool ask, resume, mine, watch, gave_up, back;
 
 	do
-	:: atomic { reading = true };
+	:: atomic {
+		/* A read that may not block leaves receiving to the helper. */
+		if
+		:: LEAVES && owner == READER && !gone && !back -> owner = HELPER; back = true; cmd_read = true
+		:: true
+		fi;
+		reading = true
+	   };
 		wait_bytes();
 		atomic {
 			if
@@ -342,7 +359,7 @@ active proctype Program()
 		if
 		:: state == 0 -> break
 		:: state == 0 && !gone -> our_close; break
-		:: state == 1	/* reads again at once */
+		:: state == 1 || state == 3	/* reads again at once */
 		/* Or is elsewhere, until the ring is full or the peer's Close is answered: somebody else has to. */
 		:: state == 1 -> paused || (peer_closed && our_close)
 		fi

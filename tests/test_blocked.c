@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include "wire.h"
@@ -349,6 +350,42 @@ START_TEST(reading_goes_on_after_a_failed_write)
 }
 END_TEST
 
+static void *write_much(void *argument)
+{
+	uint8_t *data = much();
+
+	errno = 0;
+	ck_assert_uint_lt(fwrite(data, 1, MUCH_BYTES, argument), MUCH_BYTES);
+	ck_assert_int_eq(errno, EPIPE);
+	free(data);
+	return NULL;
+}
+
+/* Without lingering a Close is answered at once; with 1000, the part would pass for the whole. */
+START_TEST(a_close_amid_a_write_is_answered_with_an_error)
+{
+	struct ws_options options = WS_OPTIONS_INIT;
+	pthread_t writer;
+	uint8_t *data;
+	size_t size;
+	struct wire wire;
+
+	options.linger_ms = 0;
+	wire_open(&wire, (enum wire_role)_i, "r+", &options, SMALL_BYTES);
+	peer_thread(&writer, write_much, wire.stream);
+	ck_assert_int_gt(recv(wire.peer, &(char){ 0 }, 1, MSG_PEEK), 0);
+	wire_goodbye(&wire, 1000, "");
+	ck_assert_uint_eq(peer_read_until_close(wire.peer, &data, &size), 1011);
+	ck_assert_uint_lt(size, MUCH_BYTES);
+	ck_assert(wire_pattern_matches(0, data, size));
+	free(data);
+	peer_join(writer);
+	wire_end_tcp(&wire);
+	wire_fclose(&wire, EPIPE);
+	wire_end(&wire);
+}
+END_TEST
+
 START_TEST(text_that_is_no_utf8_fails_the_write_for_good)
 {
 	struct wire wire;
@@ -382,6 +419,7 @@ START_TEST(close_behind_a_full_send_queue_completes)
 	struct wire wire;
 
 	options.send_buffer_bytes = MUCH_BYTES;
+	options.close_timeout_ms = 60000;
 	wire_open(&wire, (enum wire_role)(_i / 2), "r+", &options, SMALL_BYTES);
 	ck_assert_uint_eq(fwrite(data, 1, size, wire.stream), size);
 	if (_i % 2 == 0)
@@ -406,6 +444,7 @@ START_TEST(peers_close_does_not_overtake_our_queue)
 	struct wire wire;
 
 	options.send_buffer_bytes = MUCH_BYTES;
+	options.close_timeout_ms = 60000;
 	wire_open(&wire, (enum wire_role)_i, "r+", &options, SMALL_BYTES);
 	ck_assert_uint_eq(fwrite(data, 1, size, wire.stream), size);
 	for (int i = 0; i < 100; i++)
@@ -511,6 +550,7 @@ int main(void)
 	tcase_add_loop_test(writes, signals_do_not_fail_a_blocked_write, 0, WIRE_ROLES * 2);
 	tcase_add_loop_test(writes, write_timeout_is_final, 0, WIRE_ROLES * 2);
 	tcase_add_loop_test(writes, reading_goes_on_after_a_failed_write, 0, WIRE_ROLES);
+	tcase_add_loop_test(writes, a_close_amid_a_write_is_answered_with_an_error, 0, WIRE_ROLES);
 	tcase_add_loop_test(writes, text_that_is_no_utf8_fails_the_write_for_good, 0, WIRE_ROLES);
 
 	tcase_add_loop_test(queue, close_behind_a_full_send_queue_completes, 0, WIRE_ROLES * 2);

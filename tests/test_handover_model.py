@@ -14,6 +14,7 @@ import tempfile
 
 # What is checked: name, the generator's and the verifier's arguments.
 SAFE = ("safe", [], ["-m100000", "-w22"])
+LEAVES = ("leaves", ["-DLEAVES=true", "-DDATAS=1", "-DPINGS=0"], ["-m100000", "-w22"])
 ENDS = ("ends", ["-DDATAS=1"], ["-a", "-f", "-m200000", "-w22", "-N", "ends"])
 
 # Faults: what is replaced by what; the check that finds it.
@@ -27,7 +28,10 @@ FAULTS = [
      "&& !reading -> owner = HELPER", SAFE),
     ("the reader leaves without telling", ":: watch -> cmd_timer = true", ":: watch -> skip", SAFE),
     ("a pause is not ended", ":: resume && owner != READER -> cmd_read = true", ":: resume -> skip", SAFE),
-    ("the count is looked at too late", "wait_event()\n\t   ::", "changed = false; wait_event()\n\t   ::", SAFE),
+    ("the count is looked at too late", "\t\twait_event();", "\t\tchanged = false; wait_event();", SAFE),
+    ("a hand-over to a reader that has left", "&& !reading -> owner = HELPER\n", "&& !reading -> owner = READER\n",
+     LEAVES),
+    ("given back, but the socket is not watched", "back = true; cmd_read = true", "back = true", LEAVES),
     ("a look that never comes to an end", "&& read_since -> read_since = false;", "&& read_since ->", ENDS),
 ]
 
@@ -66,7 +70,7 @@ def main():
     with open(args.model, encoding="utf-8") as file:
         model = file.read()
     failed = False
-    for check in (SAFE, ENDS):
+    for check in (SAFE, LEAVES, ENDS):
         errors, states, whole = verify(model, check)
         print("%s: %d errors in %d states%s" % (check[0], errors, states, "" if whole else ", not all of them"))
         failed |= errors != 0 or not whole

@@ -11,20 +11,28 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
+import urllib.request
 
-PAGES = ["ws_fopen.3", "ws_listen.3", "ws_options.3", "ws_shutdown.3", "ws_tls.7", "wspipe.1"]
+PAGES = ["ws_fdopen.3", "ws_fopen.3", "ws_listen.3", "ws_lws.3", "ws_observe.3", "ws_options.3", "ws_pollfd.3",
+         "ws_shutdown.3", "ws_socket.3", "ws_status.3", "ws_tls.7", "wspipe.1"]
 SECTIONS = ["NAME", "DESCRIPTION", "EXAMPLES", "SEE ALSO", "STANDARDS", "CAVEATS"]
 # What each example is called here: the word behind "usage:" in its text.
-CLIENTS = {"ask", "filter", "talk", "report", "offer"}
-SERVERS = {"capitals"}
+CLIENTS = {"ask", "filter", "submit", "talk", "report", "offer", "watch"}
+SERVERS = {"capitals", "crowd", "door"}
+LWS_EXAMPLES = {"site"}
+ADOPTERS = {"louder", "front"}
 TLS_EXAMPLES = {"vault", "peek"}
 README_EXAMPLES = {"hello", "echo", "push"}
-EXAMPLES = CLIENTS | SERVERS | TLS_EXAMPLES | README_EXAMPLES
+RUNNERS = {"connected"}
+EXAMPLES = CLIENTS | RUNNERS | SERVERS | LWS_EXAMPLES | ADOPTERS | TLS_EXAMPLES | README_EXAMPLES
 GIVE_UP_SECONDS = 60
+# Of crowd: as many as it takes at once, and how much each sends.
+CROWD_CLIENTS, CROWD_BYTES = 100, 1 << 20
 
 failures = []
 
@@ -209,7 +217,17 @@ def status_is_documented(header, page):
     check(len(fields) >= 10, "only %d fields found in struct ws_status" % len(fields))
     heads = " ".join(re.findall(r"^\.It Va (.*)$", page, re.M))
     for field in fields:
-        check(re.search(r"\b%s\b" % field, heads), "ws_shutdown.3 has no item for %s" % field)
+        check(re.search(r"\b%s\b" % field, heads), "ws_status.3 has no item for %s" % field)
+
+
+def events_are_documented(header, page):
+    fields = struct_fields(header, "ws_event")
+    types = re.findall(r"^\t(WS_EVENT_\w+) = \d+,", header, re.M)
+    check(len(fields) >= 10 and len(types) >= 8, "only %d fields and %d types of events found"
+          % (len(fields), len(types)))
+    heads = " ".join(re.findall(r"^\.It [VD][av] (.*)$", page, re.M))
+    for word in fields + types:
+        check(re.search(r"\b%s\b" % word, heads), "ws_observe.3 has no item for %s" % word)
 
 
 # --- the examples ---
@@ -231,21 +249,35 @@ def collect_examples(pages, readme):
     return examples
 
 
+def libwebsockets_flags():
+    """What a program needs that runs libwebsockets itself."""
+    command = [os.environ.get("PKG_CONFIG", "pkg-config"), "--cflags", "--libs", "libwebsockets"]
+    if shutil.which(command[0]) is None:
+        return ["-lwebsockets"]
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.split()
+
+
 def build_examples(examples, args, directory):
     """Compile them all; returns name → program."""
     programs = {}
-    library = os.path.dirname(os.path.abspath(args.library))
-    sanitize = [] if args.sanitize in ("", "none") else ["-fsanitize=" + args.sanitize, "-g"]
     for name, (where, text) in sorted(examples.items()):
         source, program = os.path.join(directory, name + ".c"), os.path.join(directory, name)
         with open(source, "w", encoding="ascii") as file:
             file.write(text)
-        command = args.cc + ["-std=c11", "-Wall", "-Wextra", "-Werror"] + sanitize + [
-            "-I" + args.include, "-o", program, source, args.library, "-Wl,-rpath," + library, "-lpthread"]
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-        if check(done.returncode == 0, "%s, example %s does not compile:\n%s" % (where, name, done.stdout)):
+        flags = libwebsockets_flags() if "wsfile_lws.h" in text else []
+        if build(where + ", example " + name, source, program, args, flags):
             programs[name] = program
     return programs
+
+
+def build(what, source, program, args, flags=()):
+    """Returns whether it compiles as its users would have it."""
+    library = os.path.dirname(os.path.abspath(args.library))
+    sanitize = [] if args.sanitize in ("", "none") else ["-fsanitize=" + args.sanitize, "-g"]
+    command = args.cc + ["-std=c11", "-Wall", "-Wextra", "-Werror"] + sanitize + [
+        "-I" + args.include, "-o", program, source, args.library, "-Wl,-rpath," + library, "-lpthread", *flags]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    return check(done.returncode == 0, "%s does not compile:\n%s" % (what, done.stdout))
 
 
 class Server:
@@ -301,6 +333,15 @@ def clients_talk_to(programs, url):
     expect(programs, "report", [url], "", "Connection: Upgrade\n9 bytes there, 9 back\n"
            "sent 1000 (normal closure), received 1000 (normal closure): clean\n")
     expect(programs, "offer", [url], "", "subprotocol: none\n")
+    expect(programs, "submit", [url], "b\na\n", "B\nA\n")
+    watch_tells_what_happens(programs, url)
+
+
+def watch_tells_what_happens(programs, url):
+    done = run_client(programs["watch"], [url])
+    check(done.returncode == 0 and done.stderr == "" and re.fullmatch(
+        r'watch: open\nwatch: pong "are you there\?" after \d+ us\nwatch: the peer closed with 1000 \n'
+        r"watch: closed, clean\n", done.stdout), "watch: %r" % done)
 
 
 def clients_are_served_at_once(programs, url):
@@ -321,7 +362,7 @@ def clients_are_served_at_once(programs, url):
 def failed_input_is_no_eof(programs, server):
     """A client that could not read all of its own input does not let the server take it for all."""
     aborted = os.strerror(errno.ECONNABORTED)
-    for name in ("filter", "talk"):
+    for name in ("filter", "submit", "talk"):
         directory = os.open("/", os.O_RDONLY)  # reading it fails
         done = subprocess.run([programs[name], server.url], stdin=directory, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, text=True, timeout=GIVE_UP_SECONDS, check=False)
@@ -332,6 +373,56 @@ def failed_input_is_no_eof(programs, server):
         if name == "filter":
             check(done.returncode == 1 and done.stderr == "sending: %s\n" % os.strerror(errno.EISDIR),
                   "filter with failing input: status %d, standard error %r" % (done.returncode, done.stderr))
+
+
+def ask_door(url, token):
+    """A raw client with or without the token: the connection, and the answer's header block and what is behind it."""
+    host, port = re.search(r"//(.*):(\d+)/", url).groups()
+    connection = socket.create_connection((host, int(port)), timeout=GIVE_UP_SECONDS)
+    request = ("GET / HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13"
+               "\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s\r\n"
+               % (host, "Authorization: Bearer %s\r\n" % token if token else ""))
+    connection.sendall(request.encode())
+    answer = b""
+    while b"\r\n\r\n" not in answer:
+        piece = connection.recv(4096)
+        if piece == b"":
+            break
+        answer += piece
+    return connection, answer
+
+
+def receive(connection, size):
+    data = b""
+    while len(data) < size:
+        piece = connection.recv(size - len(data))
+        if piece == b"":
+            break
+        data += piece
+    return data
+
+
+def the_door_needs_a_token_and_ends_gracefully(programs):
+    server = Server(programs["door"], arguments=["sesame"])
+    for token in (None, "wrong"):
+        connection, answer = ask_door(server.url, token)
+        check(answer.startswith(b"HTTP/1.1 401 Unauthorized\r\n") and b"\r\nWWW-Authenticate: Bearer\r\n" in answer,
+              "door, token %r: %r" % (token, answer))
+        connection.close()
+    connection, answer = ask_door(server.url, "sesame")
+    check(answer.startswith(b"HTTP/1.1 101 "), "door, the right token: %r" % answer)
+    connection.sendall(b"\x82\x83\0\0\0\0hi\n")  # masked with zeros
+    check(receive(connection, 5) == b"\x82\x03hi\n", "door does not send the line back")
+    server.process.terminate()
+    close = receive(connection, 4)
+    check(close == b"\x88\x02\x03\xe9", "door, told to end, sends %r, not a Close of 1001" % close)
+    check(server.process.poll() is None, "door does not wait for the Close")
+    connection.sendall(b"\x88\x82\0\0\0\0\x03\xe9")
+    check(receive(connection, 1) == b"", "door sends more behind its Close")
+    connection.close()
+    rest = server.process.communicate(timeout=GIVE_UP_SECONDS)
+    check(server.process.returncode == 0 and rest == ("", ""), "door ends with %d and says %r"
+          % (server.process.returncode, rest))
 
 
 def clients_report_errors(programs, url):
@@ -459,24 +550,139 @@ def demands_certificates(programs, file):
     check(said == "", "vault wrote to standard error: %r" % said)
 
 
+def commands_are_connected(programs, server):
+    """A command has the connection as its input and output, and its status and the connection's end are told."""
+    url = server.url
+    expect(programs, "connected", [url, "sh", "-c", 'echo one; read line; test "$line" = ONE'], "", "")
+    for arguments, status in (([], 2), ([url], 2), ([url, "false"], 1), ([url, "/nowhere/command"], 1),
+                              (["http://127.0.0.1/", "true"], 1)):
+        done = run_client(programs["connected"], arguments)
+        check(done.returncode == status and done.stdout == "" and (status == 1 and arguments[-1] == "false"
+              or re.fullmatch(r".+\n", done.stderr)),
+              "connected %s: status %d, standard error %r" % (arguments, done.returncode, done.stderr))
+    line = server.line_of(server.process.stderr)
+    check(line == "connection: %s\n" % os.strerror(errno.ECONNRESET),
+          "connected without a command: the server says %r" % line)
+
+
+def site_serves_both(programs):
+    """The example of ws_lws.3: files and streams from one context."""
+    with tempfile.TemporaryDirectory(prefix="wsfile-manual-") as directory:
+        with open(os.path.join(directory, "index.html"), "w", encoding="ascii") as file:
+            file.write("<p>files\n")
+        with subprocess.Popen([programs["site"], "0", directory], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              text=True) as site:
+            watch = threading.Timer(GIVE_UP_SECONDS, site.kill)
+            watch.start()
+            match = re.fullmatch(r"listening on port ([1-9][0-9]*)\n", site.stdout.readline())
+            if check(match, "site did not print its port"):
+                address = "127.0.0.1:%s/" % match.group(1)
+                for path in ("", "index.html"):
+                    with urllib.request.urlopen("http://" + address + path, timeout=GIVE_UP_SECONDS) as answer:
+                        check(answer.read() == b"<p>files\n", "site serves another /%s" % path)
+                # A client that closes before it reads would get no answer, as the page says.
+                lines = ["line %d" % i for i in range(500)]
+                expect(programs, "ask", ["ws://" + address, *lines], "", "".join(line + "\n" for line in lines))
+                expect(programs, "hello", ["ws://" + address], "", "hello\n")
+            site.terminate()
+            said = site.communicate(timeout=GIVE_UP_SECONDS)[1]
+            watch.cancel()
+        check(said == "" and site.returncode == 0, "site: status %d, standard error %r" % (site.returncode, said))
+
+
 def run_examples(programs):
     if not check(set(programs) >= EXAMPLES, "the examples were not run"):
         return
     server = Server(programs["capitals"])
     if server.url is not None:
         clients_talk_to(programs, server.url)
+        commands_are_connected(programs, server)
         clients_are_served_at_once(programs, server.url)
         failed_input_is_no_eof(programs, server)
     said = server.stop()
     check(said == "", "capitals wrote to standard error: %r" % said)
     if server.url is not None:
         clients_report_errors(programs, server.url)  # nobody listens there any more
+    adopters_serve(programs)
+    the_door_needs_a_token_and_ends_gracefully(programs)
     server = Server(programs["echo"])
     if server.url is not None:
         expect(programs, "hello", [server.url], "", "hello\n")
         expect(programs, "filter", [server.url], "b\na\n", "b\na\n")
     said = server.stop()
     check(said == "", "echo wrote to standard error: %r" % said)
+    site_serves_both(programs)
+
+
+def inetd_serves(programs, arguments, client, client_arguments, data, output):
+    """One connection as inetd hands it over: the socket is standard input, output and error."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(GIVE_UP_SECONDS)
+        url = "ws://127.0.0.1:%d/%s" % (listener.getsockname()[1], client_arguments[0])
+        children = []
+
+        def accept():
+            connection, _ = listener.accept()
+            with connection:
+                children.append(subprocess.Popen([programs["louder"], *arguments], stdin=connection, stdout=connection,
+                                                 stderr=connection))
+        thread = threading.Thread(target=accept)
+        thread.start()
+        done = run_client(programs[client], [url] + client_arguments[1:], data)
+        thread.join()
+        status = children[0].wait(timeout=GIVE_UP_SECONDS)
+    check(done.stdout == output, "louder %s: %r, standard error %r" % (arguments, done.stdout, done.stderr))
+    check(status == done.returncode == (0 if output is not None and output != "" else 1),
+          "louder %s: status %d, of the client %d" % (arguments, status, done.returncode))
+
+
+def adopters_serve(programs):
+    """The examples of ws_fdopen.3."""
+    inetd_serves(programs, [], "ask", ["", "one", "two"], "", "ONE\nTWO\n")
+    inetd_serves(programs, ["/served"], "filter", ["served"], "a\nb", "A\nB")
+    inetd_serves(programs, ["/served"], "filter", ["other"], "a\nb", "")
+    server = Server(programs["front"])
+    if server.url is None:
+        return
+    for _ in range(2):
+        expect(programs, "filter", [server.url + "feed"], "ignored", "hello, stream\n")
+        with socket.create_connection(("127.0.0.1", int(server.url.split(":")[2].rstrip("/")))) as page:
+            page.settimeout(GIVE_UP_SECONDS)
+            page.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            answer = b"".join(iter(lambda: page.recv(4096), b""))
+        check(answer.startswith(b"HTTP/1.1 200 OK\r\n") and answer.endswith(b"\r\n\r\nhello, page\n"),
+              "front sends the page %r" % answer)
+    said = server.stop()
+    check(said == "", "front wrote to standard error: %r" % said)
+
+
+def cpu_seconds(pid):
+    with open("/proc/%d/stat" % pid, encoding="ascii") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return sum(int(field) for field in fields[11:13]) / os.sysconf("SC_CLK_TCK")
+
+
+def crowd_is_served_from_one_thread(programs, helper, slow):
+    """Every byte of all of them; what it took is shown and not judged."""
+    if "crowd" not in programs or helper is None:
+        return
+    server = Server(programs["crowd"])
+    if server.url is not None:
+        expect(programs, "filter", [server.url], "b\na\n", "b\na\n")
+        watch_tells_what_happens(programs, server.url)
+        idle = cpu_seconds(server.process.pid)
+        done = run_client(helper, [server.url, str(CROWD_CLIENTS), str(CROWD_BYTES)])
+        check(done.returncode == 0 and done.stderr == "", "crowd: %d: %.1000s" % (done.returncode, done.stderr))
+        print("crowd: %d streams, %d bytes each: %.2f s of CPU time" %
+              (CROWD_CLIENTS, CROWD_BYTES, cpu_seconds(server.process.pid) - idle), flush=True)
+        # All places are free again, those of clients that were cut off too.
+        done = run_client(helper, [server.url, str(CROWD_CLIENTS), "1000"])
+        check(done.returncode == 0 and done.stderr == "", "crowd again: %.1000s" % done.stderr)
+    said = server.stop()
+    if slow:
+        # A client that a sanitizer keeps from answering the Close in close_timeout_ms: all bytes have come, see above.
+        said = said.replace("client: Connection timed out\n", "")
+    check(said == "", "crowd wrote to standard error: %.1000r" % said)
 
 
 def run_tls_examples(programs, page, source):
@@ -503,7 +709,7 @@ def main():
     def text_of(*parts):
         with open(os.path.join(args.source, *parts), encoding="utf-8") as file:
             return file.read()
-    header, readme = text_of("include", "wsfile.h"), text_of("README.md")
+    header, readme = text_of("include", "wsfile.h") + text_of("include", "wsfile_lws.h"), text_of("README.md")
     man = os.path.join(args.source, "man")
     pages = {page: text_of("man", page) for page in PAGES
              if check(os.path.exists(os.path.join(man, page)), "man/%s is missing" % page)}
@@ -513,13 +719,18 @@ def main():
     functions_are_documented(header, pages)
     prototypes_agree(header, pages)
     options_are_documented(header, pages["ws_options.3"])
-    status_is_documented(header, pages["ws_shutdown.3"])
+    status_is_documented(header, pages["ws_status.3"])
+    events_are_documented(header, pages["ws_observe.3"])
     examples = collect_examples(pages, readme)
     complete = linted
     if args.library is not None:
         with tempfile.TemporaryDirectory(prefix="wsfile-manual-") as directory:
             programs = build_examples(examples, args, directory)
             run_examples(programs)
+            helper = os.path.join(directory, "crowd_clients")
+            source = os.path.join(args.source, "tests", "crowd_clients.c")
+            crowd_is_served_from_one_thread(programs, helper if build(source, source, helper, args) else None,
+                                            args.sanitize not in ("", "none"))
             complete &= run_tls_examples(programs, pages["ws_tls.7"], args.source)
     print("%d examples, %d failures" % (len(examples), len(failures)))
     return 1 if failures else 0 if complete else 77

@@ -89,6 +89,17 @@ static void check_defaults(const struct ws_options *values)
 	ck_assert(!values->recv_no_context_takeover);
 	ck_assert_uint_eq(values->max_inflate_ratio, 200);
 	ck_assert_uint_eq(values->helper_threads, 0);
+	ck_assert_int_eq(values->ping_interval_ms, 30000);
+	ck_assert(values->observer == NULL);
+	ck_assert_ptr_null(values->observer_user);
+	ck_assert_uint_eq(values->observer_mask, WS_EVENT_ALL);
+	ck_assert_uint_eq(values->max_connections, 0);
+	ck_assert(values->authorize == NULL);
+	ck_assert_ptr_null(values->authorize_user);
+	ck_assert_int_eq(values->listen_fd, -1);
+	ck_assert_ptr_null(values->url);
+	ck_assert_ptr_null(values->initial_bytes);
+	ck_assert_uint_eq(values->initial_size, 0);
 }
 
 START_TEST(no_options_are_the_defaults)
@@ -109,10 +120,10 @@ END_TEST
 START_TEST(the_copy_needs_nothing_of_the_original)
 {
 	char first[] = "chat.v2", second[] = "chat", header[] = "X-Token: a b", allowed[] = "https://example.org";
-	char origin[] = "https://a.example", agent[] = "test/1", path[] = "/feed";
+	char origin[] = "https://a.example", agent[] = "test/1", path[] = "/feed", url[] = "wss://b.example/x";
 	const char *subprotocols[] = { first, second, NULL }, *headers[] = { header, NULL };
 	const char *allowed_origins[] = { allowed, "*", NULL };
-	char *texts[] = { first, second, header, allowed, origin, agent, path };
+	char *texts[] = { first, second, header, allowed, origin, agent, path, url };
 	struct ws_options in = WS_OPTIONS_INIT;
 	const struct ws_options *values;
 	struct wsf_options *options;
@@ -124,6 +135,7 @@ START_TEST(the_copy_needs_nothing_of_the_original)
 	in.origin = origin;
 	in.user_agent = agent;
 	in.path = path;
+	in.url = url;
 	ck_assert_int_eq(wsf_options_copy(&options, &in, &failure), 0);
 	for (size_t i = 0; i < COUNT(texts); i++)
 		memset(texts[i], '#', strlen(texts[i]));
@@ -143,6 +155,7 @@ START_TEST(the_copy_needs_nothing_of_the_original)
 	ck_assert_str_eq(values->origin, "https://a.example");
 	ck_assert_str_eq(values->user_agent, "test/1");
 	ck_assert_str_eq(values->path, "/feed");
+	ck_assert_str_eq(values->url, "wss://b.example/x");
 	wsf_options_unref(options);
 }
 END_TEST
@@ -213,6 +226,115 @@ START_TEST(an_empty_list_stays_an_empty_list)
 	ck_assert_ptr_null(wsf_options_get(options)->headers[0]);
 	ck_assert_str_eq(wsf_options_get(options)->user_agent, "");
 	wsf_options_unref(options);
+}
+END_TEST
+
+static void observe(const struct ws_event *event, void *user)
+{
+	(void)event;
+	(void)user;
+}
+
+static int authorize(const struct ws_request *request, struct ws_response *response, void *user)
+{
+	(void)request;
+	(void)response;
+	(void)user;
+	return 0;
+}
+
+/* What the callbacks' arguments and the first bytes are is the program's business: they are handed on, not copied. */
+START_TEST(callbacks_and_first_bytes_are_kept_as_they_are)
+{
+	struct ws_options in = WS_OPTIONS_INIT;
+	const struct ws_options *values;
+	struct wsf_options *options;
+	struct wsf_failure failure;
+	int first, second;
+
+	in.ping_interval_ms = -1;
+	in.observer = observe;
+	in.observer_user = &first;
+	in.observer_mask = WS_EVENT_PONG | WS_EVENT_CLOSED;
+	in.max_connections = UINT_MAX;
+	in.authorize = authorize;
+	in.authorize_user = &second;
+	in.listen_fd = 0;
+	in.initial_bytes = "GET / HTTP/1.1";
+	in.initial_size = 14;
+	ck_assert_int_eq(wsf_options_copy(&options, &in, &failure), 0);
+	values = wsf_options_get(options);
+	ck_assert_int_eq(values->ping_interval_ms, -1);
+	ck_assert(values->observer == observe);
+	ck_assert_ptr_eq(values->observer_user, &first);
+	ck_assert_uint_eq(values->observer_mask, WS_EVENT_PONG | WS_EVENT_CLOSED);
+	ck_assert_uint_eq(values->max_connections, UINT_MAX);
+	ck_assert(values->authorize == authorize);
+	ck_assert_ptr_eq(values->authorize_user, &second);
+	ck_assert_int_eq(values->listen_fd, 0);
+	ck_assert_ptr_eq(values->initial_bytes, in.initial_bytes);
+	ck_assert_uint_eq(values->initial_size, 14);
+	wsf_options_unref(options);
+}
+END_TEST
+
+START_TEST(a_mask_has_only_events)
+{
+	struct ws_options in = WS_OPTIONS_INIT;
+
+	in.observer = observe;
+	for (unsigned bit = 0; bit < 32; bit++) {
+		in.observer_mask = 1U << bit;
+		if ((in.observer_mask & WS_EVENT_ALL) != 0)
+			check_accepted(&in);
+		else
+			check_refused(&in, "observer_mask");
+	}
+	in.observer_mask = 0;
+	check_accepted(&in);
+	in.observer_mask = UINT_MAX;
+	check_refused(&in, "observer_mask");
+	in.observer = NULL;
+	check_refused(&in, "observer_mask");
+}
+END_TEST
+
+START_TEST(a_descriptor_to_listen_on_is_one_or_none)
+{
+	static const int good[] = { -1, 0, 3, INT_MAX }, bad[] = { -2, INT_MIN };
+	struct ws_options in = WS_OPTIONS_INIT;
+
+	for (size_t i = 0; i < COUNT(good); i++) {
+		in.listen_fd = good[i];
+		check_accepted(&in);
+	}
+	for (size_t i = 0; i < COUNT(bad); i++) {
+		in.listen_fd = bad[i];
+		check_refused(&in, "listen_fd");
+	}
+}
+END_TEST
+
+START_TEST(first_bytes_are_there_and_bounded)
+{
+	static const size_t good[] = { 0, 1, 1048576 }, bad[] = { 1048577, SIZE_MAX };
+	struct ws_options in = WS_OPTIONS_INIT;
+
+	/* They are not looked at here. */
+	in.initial_bytes = "x";
+	for (size_t i = 0; i < COUNT(good); i++) {
+		in.initial_size = good[i];
+		check_accepted(&in);
+	}
+	for (size_t i = 0; i < COUNT(bad); i++) {
+		in.initial_size = bad[i];
+		check_refused(&in, "initial_size");
+	}
+	in.initial_bytes = NULL;
+	in.initial_size = 1;
+	check_refused(&in, "initial_bytes");
+	in.initial_size = 0;
+	check_accepted(&in);
 }
 END_TEST
 
@@ -343,6 +465,7 @@ START_TEST(times_have_their_limits)
 		{ "write_timeout_ms", offsetof(struct ws_options, write_timeout_ms), false },
 		{ "close_timeout_ms", offsetof(struct ws_options, close_timeout_ms), true },
 		{ "linger_ms", offsetof(struct ws_options, linger_ms), true },
+		{ "ping_interval_ms", offsetof(struct ws_options, ping_interval_ms), false },
 	};
 	static const int values[] = { -1, 0, 1, INT_MAX, -2, INT_MIN };
 	struct ws_options in = WS_OPTIONS_INIT;
@@ -624,26 +747,29 @@ START_TEST(forgotten_secrets_are_wiped_and_the_rest_stays)
 	static const char *const headers[] = { "X-Token: one", "Cookie: two", NULL };
 	struct ws_options in = WS_OPTIONS_INIT;
 	const struct ws_options *values;
-	const char *secrets[6];
+	const char *secrets[7];
 	struct wsf_options *options;
 	struct wsf_failure failure;
 
 	in.headers = headers;
 	in.userinfo = "user:password";
 	in.proxy = "http://u:p@h";
+	in.url = "wss://u:p@host/";
 	in.key_password = "word";
 	in.key_file = in.cert_file = "cert.pem";
 	in.origin = "https://example.org";
 	ck_assert_int_eq(wsf_options_copy(&options, &in, &failure), 0);
 	values = wsf_options_get(options);
 	secrets[0] = values->userinfo, secrets[1] = values->proxy, secrets[2] = values->key_password;
-	secrets[3] = values->headers[0], secrets[4] = values->headers[1];
+	secrets[3] = values->headers[0], secrets[4] = values->headers[1], secrets[6] = values->url;
 	wsf_options_forget_secrets(options);
 	assert_wiped(secrets[0], strlen("user:password"));
 	assert_wiped(secrets[1], strlen("http://u:p@h"));
 	assert_wiped(secrets[2], strlen("word"));
 	assert_wiped(secrets[3], strlen("X-Token: one"));
 	assert_wiped(secrets[4], strlen("Cookie: two"));
+	assert_wiped(secrets[6], strlen("wss://u:p@host/"));
+	ck_assert_ptr_null(values->url);
 	ck_assert_ptr_null(values->userinfo);
 	ck_assert_ptr_null(values->proxy);
 	ck_assert_ptr_null(values->key_password);
@@ -787,7 +913,7 @@ START_TEST(allowed_origins_have_a_scheme_and_no_path)
 		{ "https://example.org:99999999999999999999", false }, { "https://example.org:8a", false },
 		{ "https://:80", false }, { "http://[::1", false }, { "http://[]", false }, { "http://::1", false },
 		{ "http://[::1]x", false }, { "http://[g]", false }, { "https://a, https://b", false },
-		{ "https://a\r\n", false }, { "https://*.example.org", false }, { "**", false },
+		{ "https://a\r\n", false }, { "https://*.example.org", true }, { "**", false },
 	};
 	struct ws_options in = WS_OPTIONS_INIT;
 
@@ -906,6 +1032,32 @@ START_TEST(the_struct_before_helper_threads_is_taken)
 	ck_assert_int_eq(wsf_options_copy(&options, &in, &failure), 0);
 	ck_assert_uint_eq(wsf_options_get(options)->max_inflate_ratio, 7);
 	ck_assert_uint_eq(wsf_options_get(options)->helper_threads, 0);
+	wsf_options_unref(options);
+}
+END_TEST
+
+/* It ended with helper_threads and four bytes of padding, which nobody has set: where ping_interval_ms is now. */
+START_TEST(the_struct_before_ping_interval_ms_is_taken)
+{
+	struct before {
+		_Alignas(struct ws_options) char fields[offsetof(struct ws_options, helper_threads)];
+		unsigned helper_threads;
+	};
+	struct ws_options in;
+	struct wsf_options *options;
+	struct wsf_failure failure;
+
+	memset(&in, 0xa5, sizeof(in));
+	memcpy(&in, &(struct ws_options)WS_OPTIONS_INIT, offsetof(struct ws_options, ping_interval_ms));
+	in.size = sizeof(struct before);
+	in.helper_threads = 3;
+	ck_assert_int_eq(wsf_options_copy(&options, &in, &failure), 0);
+	ck_assert_uint_eq(wsf_options_get(options)->helper_threads, 3);
+	wsf_options_unref(options);
+	in.helper_threads = 0;
+	in.ping_interval_ms = 0;
+	ck_assert_int_eq(wsf_options_copy(&options, &in, &failure), 0);
+	check_defaults(wsf_options_get(options));
 	wsf_options_unref(options);
 }
 END_TEST
@@ -1050,7 +1202,8 @@ END_TEST
 START_TEST(no_secret_is_in_memory_after_the_last_reference)
 {
 	static const size_t fields[] = { offsetof(struct ws_options, userinfo), offsetof(struct ws_options, bearer),
-		offsetof(struct ws_options, proxy), offsetof(struct ws_options, key_password), 0 };
+		offsetof(struct ws_options, proxy), offsetof(struct ws_options, url),
+		offsetof(struct ws_options, key_password), 0 };
 
 	for (unsigned i = 0; secret_searchable() && i < 2 * COUNT(fields); i++) {
 		char secret[SECRET_BYTES + 1], text[100];
@@ -1081,10 +1234,14 @@ static void add_tests(TCase *tcase)
 	tcase_add_test(tcase, the_copy_needs_nothing_of_the_original_files_and_secrets);
 	tcase_add_test(tcase, an_empty_list_stays_an_empty_list);
 	tcase_add_test(tcase, values_are_kept);
+	tcase_add_test(tcase, callbacks_and_first_bytes_are_kept_as_they_are);
+	tcase_add_test(tcase, a_mask_has_only_events);
+	tcase_add_test(tcase, a_descriptor_to_listen_on_is_one_or_none);
+	tcase_add_test(tcase, first_bytes_are_there_and_bounded);
 	tcase_add_loop_test(tcase, sizes_have_their_limits, 0, 4);
 	tcase_add_test(tcase, buffers_are_rounded_up_to_powers_of_two);
 	tcase_add_test(tcase, stdio_buffer_may_be_none_and_longer_than_the_receive_buffer);
-	tcase_add_loop_test(tcase, times_have_their_limits, 0, 6);
+	tcase_add_loop_test(tcase, times_have_their_limits, 0, 7);
 	tcase_add_loop_test(tcase, numbers_and_enums_have_their_limits, 0, COUNT(numbers));
 	tcase_add_test(tcase, file_names_are_not_empty);
 	tcase_add_test(tcase, further_certificates_and_keys_need_the_first_certificate);
@@ -1105,6 +1262,7 @@ static void add_tests(TCase *tcase)
 	tcase_add_test(tcase, an_older_shorter_struct_gets_defaults_for_the_rest);
 	tcase_add_test(tcase, the_first_struct_is_taken);
 	tcase_add_test(tcase, the_struct_before_helper_threads_is_taken);
+	tcase_add_test(tcase, the_struct_before_ping_interval_ms_is_taken);
 	tcase_add_test(tcase, a_newer_longer_struct_is_taken_where_what_is_new_is_unused);
 	tcase_add_test(tcase, an_impossible_size_is_refused);
 	tcase_add_test(tcase, a_size_that_no_struct_has_is_refused);

@@ -33,21 +33,27 @@ ROOMS = {
     "errmap":   "utf8 frame wsfile",
     "options":  "utf8 uri http wipe errmap wsfile",
     "proxy":    "uri url wipe",
+    "pollfd":   "",
+    "observe":  "wait cancel wsfile",
     "socket":   "wait",
     "tls":      "errmap wait wipe process socket wsfile",
     "transport": "wait socket tls",
-    "stream":   "ring mask endpoint errmap options wait wipe wsfile",
+    "stream":   "ring mask endpoint errmap options wait wipe pollfd observe wsfile",
     "cookie":   "cancel wait options stream wsfile",
-    "control":  "cancel utf8 errmap stream cookie wsfile",
+    "control":  "cancel wait utf8 errmap stream cookie wsfile",
     "heap":     "",
     "service":  "cancel stream wait socket tls transport heap",
     "connect":  "errmap wait",
     "bind":     "url errmap wait connect wsfile",
     "tunnel":   "url http crypto wipe errmap proxy wait",
     "opener":   "errmap wsfile",
-    "dial":     "url http crypto deflate wipe errmap options proxy wait tls stream service connect tunnel",
+    "dial":     "url http crypto deflate wipe errmap options proxy wait observe tls stream service connect tunnel",
     "client":   "url errmap options stream cookie service opener dial wsfile",
-    "server":   "url errmap options wait stream cookie service bind deflate tls opener wsfile",
+    "listener": "url errmap options wait pollfd stream cookie service tls opener wsfile",
+    "server":   "url errmap options wait stream cookie service bind deflate tls opener listener wsfile",
+    "adopt":    "url deflate errmap options wait tls observe stream cookie service opener dial wsfile",
+    "descriptor": "url errmap options wait cancel stream service opener dial wsfile",
+    "attach":   "cancel wait ring frame errmap options stream opener listener wsfile",
 }
 
 # Which third-party headers a room may include; all others none.
@@ -56,6 +62,7 @@ THIRD_PARTY = {
     "deflate": r"zlib\.h",
     "tls":     r"openssl/.*",
     "service": r"libwebsockets\.h",
+    "attach":  r"libwebsockets\.h",
 }
 
 # What any room may include beside them. Nothing here is a library of its own.
@@ -73,7 +80,9 @@ SYSTEM = {
     "cookie": "stdio_ext",
     "control": "stdio_ext",
     "service": "sys/epoll sys/event",
+    "pollfd": "sys/eventfd",
     "opener": "sys/resource",
+    "descriptor": "sys/epoll",
 }
 
 PURE = "wipe heap ring uri url mask utf8 frame http endpoint options errmap proxy".split()
@@ -156,7 +165,11 @@ def libraries_stay_in_their_rooms(top):
     for path in sources(os.path.join(top, "src")) + sources(os.path.join(top, "include")):
         text, name = read(path), os.path.relpath(path, top)
         if "libwebsockets.h" in text:
-            check(name == "src/service_lws.c", "%s names libwebsockets.h; only src/service_lws.c may" % name)
+            check(name in ("src/service_lws.c", "include/wsfile_lws.h"),
+                  "%s names libwebsockets.h; only src/service_lws.c and wsfile_lws.h may" % name)
+        if re.search(r'#\s*include\s*"(wsfile|attach)_lws\.h"', text):
+            check(re.fullmatch(r"src/attach(_lws|_link|_request)?\.[ch]", name),
+                  "%s knows libwebsockets; of the room attach, only its half towards that may" % name)
         if re.search(r"#\s*include\s*<openssl/", text):
             check(re.fullmatch(r"src/(crypto|tls(_\w+)?)\.[ch]", name),
                   "%s includes an OpenSSL header; only the rooms crypto and tls may" % name)
@@ -220,7 +233,7 @@ def exported_symbols(library):
 
 
 def exports_agree(top, library):
-    declared = declared_functions(read(os.path.join(top, "include", "wsfile.h")))
+    declared = declared_functions("".join(read(path) for path in sources(os.path.join(top, "include"))))
     mapped = mapped_symbols(read(os.path.join(top, "src", "wsfile.map")))
     check(len(declared) >= 12, "only %d functions found in wsfile.h" % len(declared))
     check(declared == mapped, "wsfile.h and wsfile.map differ: %s" % sorted(declared ^ mapped))
