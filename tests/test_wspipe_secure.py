@@ -280,6 +280,21 @@ class Trust(Case):
             self.assert_broken(run(listener.url), "certificate")
 
 
+class Commands(Case):
+    def test_environment_of_a_command(self):
+        script = 'echo "$HTTPS $WS_TLS_VERSION"; echo "$WS_TLS_CIPHER"; echo "${WS_TLS_PEER-nobody}"'
+        listen = ["-k", *pair("server"), "--exec", script]
+        with Listener(*listen, url="wss://127.0.0.1:0/") as listener:
+            status, out, err = trusting(listener.url)
+        self.assertEqual((status, err), (0, ""))
+        self.assertRegex(out.decode(), r"\Aon TLSv1\.3\nTLS_\w+\nnobody\n\Z")
+        with Listener(*listen, "--client-ca", at("ca.pem"), url="wss://127.0.0.1:0/") as listener:
+            status, out, err = trusting(listener.url, "--client-cert", at("client.pem"), "--client-key",
+                                        at("client.key"))
+        self.assertEqual((status, err), (0, ""))
+        self.assertRegex(out.decode(), r"\nCN ?= ?[^\n]+\n\Z")
+
+
 class Reload(Case):
     def test_a_rotated_certificate_is_served_and_no_connection_disturbed(self):
         with tempfile.TemporaryDirectory() as directory:

@@ -183,3 +183,47 @@ def connect(url, path="/", tls=None, extra=""):
     connection = Connection(sock)
     connection.request = answer[:-4].decode("latin-1")
     return connection
+
+
+class Client:
+    """A raw one, whose frames have a mask of zeros."""
+
+    def __init__(self, url, path="/", extra=""):
+        self.connection = connect(url, path, extra=extra)
+        self.sock = self.connection.sock
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.sock.close()
+
+    def send(self, first, payload):
+        head = struct.pack(">BB", first, 0x80 | len(payload))
+        self.sock.sendall(head + bytes(4) + payload)
+
+    def send_close(self, code):
+        self.send(CLOSE, struct.pack(">H", code))
+
+    def finish(self, code):
+        """Answer a Close, and end TCP when the server has."""
+        self.send_close(code)
+        self.connection.drain()
+        self.sock.close()
+
+    def read_until_close(self):
+        """All data, the code of the Close and its reason."""
+        data = []
+        while True:
+            first, size = self.connection.exactly(2)
+            if size == 126:
+                size, = struct.unpack(">H", self.connection.exactly(2))
+            elif size == 127:
+                size, = struct.unpack(">Q", self.connection.exactly(8))
+            payload = self.connection.exactly(size)
+            if first == CLOSE:
+                return b"".join(data), struct.unpack(">H", payload[:2])[0], payload[2:].decode()
+            data.append(payload)
+
+    def reset(self):
+        self.connection.reset()

@@ -6,6 +6,7 @@
 #ifndef WSPIPE_H
 #define WSPIPE_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -32,7 +33,9 @@ struct wspipe_config {
 	size_t certificate_count;
 	char *url, *proxy;		/* these two may hold userinfo */
 	char *userinfo, *bearer, *key_password;
-	bool listen, keep, echo, progress;
+	char *exec;			/* a command for sh(1), NULL = none */
+	int kill_after_ms;		/* grace time of commands and of a stop, -1 = no limit */
+	bool listen, keep, echo, progress, inetd;
 	int quit_ms;			/* wait between the end of standard input and our Close, -1 = do not close */
 	unsigned close_code;
 	const char *close_reason;	/* NULL = none */
@@ -44,12 +47,28 @@ int wspipe_parse(struct wspipe_config *config, int argc, char **argv);
 void wspipe_config_forget(struct wspipe_config *config);
 void wspipe_config_clear(struct wspipe_config *config);
 
-/* wspipe_reload.c: SIGHUP. Block it before there is any other thread; it is remembered until start. */
-void wspipe_reload_block(void);
-/* Returns 0 or an errno. */
-int wspipe_reload_start(struct ws_listener *listener);
+/* wspipe_serve.c. Each returns the exit status. */
+int wspipe_listen(struct wspipe_config *config);
+/* Serves the connection that is descriptor 0. */
+int wspipe_inetd(struct wspipe_config *config);
+/* Whether a signal has asked for an end of the service. From any thread. */
+bool wspipe_stopping(void);
+
+/* wspipe_signal.c. Block before there is any other thread; what comes is remembered until start. */
+void wspipe_signals_block(bool hangup, bool stop);
+/* Returns 0 or an errno. stop is called once; a second signal to stop ends the process. */
+int wspipe_signals_start(struct ws_listener *listener, void (*stop)(void));
 /* Before the listener is closed. Does nothing without a start. */
-void wspipe_reload_stop(void);
+void wspipe_signals_end(void);
+/* What was blocked before. */
+const sigset_t *wspipe_signals_found(void);
+
+/* wspipe_system.c. The listening socket of systemd(1), -1 = none. Returns false, and says why, if it is of no use. */
+bool wspipe_inherited_socket(int *fd);
+/* Tells systemd(1), if it wants to hear. */
+void wspipe_notify(const char *state);
+/* Descriptor 0 becomes another; standard input and output, and error where it is the socket, too, become /dev/null. */
+int wspipe_take_standard_socket(void);
 
 /* wspipe_copy.c: standard input to half[1] and half[0] to standard output, until both directions have ended. */
 struct wspipe_input {
@@ -64,10 +83,48 @@ struct wspipe_verdict {
 	char text[WSPIPE_LINE];		/* why, when broken */
 };
 
-/* Both take the halves over and close them. */
+/* They take the halves over and close them. */
 void wspipe_copy(const struct wspipe_config *config, struct wspipe_input *input, FILE *half[2],
     struct wspipe_verdict *verdict);
 void wspipe_echo(const struct wspipe_config *config, FILE *half[2], struct wspipe_verdict *verdict);
+/* wspipe_exec.c. The halves may be one stream that is non-blocking. */
+void wspipe_exec(const struct wspipe_config *config, FILE *half[2], struct wspipe_verdict *verdict);
+
+/* wspipe_child.c: the commands of all connections. From any thread. */
+void wspipe_children_check(void);
+void wspipe_children_kill(int signal_number);
+/* Writes a byte to a non-blocking pipe; one that is full has rung already. */
+void wspipe_ring(int fd);
+
+/* wspipe_verdict.c. What comes first counts. */
+void wspipe_verdict_set(struct wspipe_verdict *verdict, const char *what, const char *why);
+void wspipe_note_peer(FILE *half, struct wspipe_verdict *verdict);
+/* Why the stream ended. half is any half still open; error is the errno if the library knows no more. */
+void wspipe_explain(FILE *half, int error, struct wspipe_verdict *verdict);
+/* After a failed read. A timeout that the stream survived is the one of --read-timeout. */
+void wspipe_explain_read(FILE *half, int error, struct wspipe_verdict *verdict);
+void wspipe_explain_write(FILE *half, int error, struct wspipe_verdict *verdict);
+/* Whether it is the errno of what a stop of the service, which has sent our Close already, kept from being sent. */
+bool wspipe_cut_short(int error);
+/* Closes both halves: the last one gives the verdict of the closing handshake. */
+void wspipe_close_halves(FILE *half[2], struct wspipe_verdict *verdict);
+void wspipe_turn_away(FILE *half[2], unsigned code, const char *reason, struct wspipe_verdict *verdict);
+
+/* wspipe_stream.c: for a pair, or one stream for both, as wspipe_exec has it. Each fails with errno. */
+/* A block of WSPIPE_BLOCK bytes at most, as by ws_read_some(3). */
+ssize_t wspipe_receive(FILE *half[2], char *block);
+/* All of data, as by fwrite(3). */
+bool wspipe_send(FILE *half[2], const char *data, size_t size);
+bool wspipe_flush(FILE *half[2]);
+/* Sends a Close, unless one was sent before. */
+bool wspipe_shutdown(FILE *half[2], unsigned code, const char *reason);
+
+/* wspipe.c. Both return the exit status. */
+int wspipe_report(const struct wspipe_verdict *verdict, bool with_peer);
+int wspipe_report_last_error(void);
+
+/* wspipe_events.c: an observer. */
+void wspipe_print_event(const struct ws_event *event, void *unused);
 
 /* wspipe_print.c: standard error. One line, with control characters made harmless, as a peer may have sent the text. */
 void wspipe_say(const char *prefix, const char *text);

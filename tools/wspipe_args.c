@@ -12,6 +12,13 @@ static const struct option long_options[] = {
 	{ "listen", no_argument, NULL, 'l' },
 	{ "keep", no_argument, NULL, 'k' },
 	{ "echo", no_argument, NULL, OPT_ECHO },
+	{ "exec", required_argument, NULL, OPT_EXEC },
+	{ "kill-after", required_argument, NULL, OPT_KILL_AFTER },
+	{ "inetd", no_argument, NULL, OPT_INETD },
+	{ "path", required_argument, NULL, OPT_PATH },
+	{ "max-connections", required_argument, NULL, OPT_MAX_CONNECTIONS },
+	{ "ping", required_argument, NULL, OPT_PING },
+	{ "events", no_argument, NULL, 'v' },
 	{ "text", no_argument, NULL, 't' },
 	{ "header", required_argument, NULL, 'H' },
 	{ "subprotocol", required_argument, NULL, OPT_SUBPROTOCOL },
@@ -54,19 +61,24 @@ enum {
 	CONNECTING = 2,
 	SECURE = 4,			/* over TLS */
 	LOCAL = 8,			/* on a local socket */
+	BINDING = 16,			/* where there is a listening socket: not with --inetd */
 };
 
 static const struct {
 	int opt;
 	unsigned where;
 } rules[] = {
-	{ 'k', LISTENING },
+	{ 'k', LISTENING | BINDING },
 	{ OPT_ECHO, LISTENING },
+	{ OPT_EXEC, LISTENING },
+	{ OPT_KILL_AFTER, LISTENING },
+	{ OPT_PATH, LISTENING },
+	{ OPT_MAX_CONNECTIONS, LISTENING | BINDING },
 	{ OPT_ORIGIN_ALLOW, LISTENING },
 	{ OPT_CERT, LISTENING | SECURE },
 	{ OPT_KEY, LISTENING | SECURE },
 	{ OPT_CLIENT_CA, LISTENING | SECURE },
-	{ OPT_SOCKET_MODE, LISTENING | LOCAL },
+	{ OPT_SOCKET_MODE, LISTENING | BINDING | LOCAL },
 	{ OPT_ORIGIN, CONNECTING },
 	{ OPT_CONNECT_TIMEOUT, CONNECTING },
 	{ OPT_USER, CONNECTING },
@@ -180,6 +192,9 @@ static int set_option(struct wspipe_config *config, struct secret_files *files, 
 		return strcmp(value, "-") != 0 ? -1 : usage_error("%s: standard input is for data, name a file", name);
 	}
 	switch (opt) {
+	case OPT_EXEC:
+		config->exec = value;
+		return *value != '\0' ? -1 : usage_error("%s: no command", name);
 	case OPT_KEY:
 		return set_key(config, value);
 	case OPT_USER:
@@ -209,6 +224,8 @@ static int check_places(const struct wspipe_config *config, const bool seen[OPT_
 		option_name(rules[i].opt, name, sizeof name);
 		if ((where & LISTENING) != 0 && !config->listen)
 			return usage_error("%s needs -l", name);
+		if ((where & BINDING) != 0 && config->inetd)
+			return usage_error("%s has no use with --inetd", name);
 		if ((where & CONNECTING) != 0 && config->listen)
 			return usage_error("%s has no use with -l", name);
 		if ((where & SECURE) != 0 && !secure)
@@ -221,8 +238,14 @@ static int check_places(const struct wspipe_config *config, const bool seen[OPT_
 
 static int check_combination(const struct wspipe_config *config, const bool seen[OPT_LAST])
 {
-	if (config->echo && seen['q'])
-		return usage_error("-q has no use with --echo");
+	if (config->echo && config->exec)
+		return usage_error("only one of --echo and --exec can be done");
+	if ((config->echo || config->exec) && seen['q'])
+		return usage_error("-q has no use with %s", config->echo ? "--echo" : "--exec");
+	if (config->inetd && !config->echo && !config->exec)
+		return usage_error("--inetd needs --echo or --exec: standard output is the socket");
+	if (seen[OPT_KILL_AFTER] && !config->keep && !config->exec)
+		return usage_error("--kill-after needs --exec or -k");
 	if (seen[OPT_USER] + seen[OPT_USER_FILE] + seen[OPT_BEARER_FILE] > 1)
 		return usage_error("only one of --user, --user-file and --bearer-file can be sent");
 	if (seen[OPT_CA] && seen[OPT_INSECURE])
@@ -283,6 +306,9 @@ static void fill_options(struct wspipe_config *config)
 	}
 	if (config->certificate_count > 1)
 		options->certificates = &config->certificates[1];
+	/* However long a command takes for its answer: the client waits, or goes. */
+	if (config->exec)
+		options->linger_ms = -1;
 	options->userinfo = config->userinfo;
 	options->bearer = config->bearer;
 	options->key_password = config->key_password;
@@ -294,7 +320,7 @@ static int init_config(struct wspipe_config *config, int argc)
 	size_t count = (size_t)argc + 1;
 	bool good;
 
-	*config = (struct wspipe_config){ .options = WS_OPTIONS_INIT, .close_code = 1000 };
+	*config = (struct wspipe_config){ .options = WS_OPTIONS_INIT, .close_code = 1000, .kill_after_ms = 5000 };
 	config->certificates = calloc(count, sizeof *config->certificates);
 	good = config->certificates != NULL;
 	for (size_t i = 0; i < WSPIPE_LISTS; i++) {
@@ -320,7 +346,7 @@ int wspipe_parse(struct wspipe_config *config, int argc, char **argv)
 	int opt, rv = init_config(config, argc);
 
 	opterr = 0;
-	while (rv < 0 && (opt = getopt_long(argc, argv, ":lktq:H:Vh", long_options, NULL)) != -1) {
+	while (rv < 0 && (opt = getopt_long(argc, argv, ":lktvq:H:Vh", long_options, NULL)) != -1) {
 		if (opt == 'h' || opt == 'V')
 			return print_and_end(opt);
 		if (opt == '?' || opt == ':')

@@ -78,10 +78,9 @@ static void finish_sending(struct copy *copy)
 	if (copy->write_error != 0)
 		return;
 	if (fflush(copy->half[1]) != 0 ||
-	    ws_shutdown(copy->half[1], bad ? 1011 : copy->config->close_code,
-	        bad ? NULL : copy->config->close_reason) != 0)
-		/* EPIPE with nothing left to write: the library has answered the peer's Close before. */
-		copy->write_error = errno == EPIPE && !ferror(copy->half[1]) ? 0 : errno;
+	    !wspipe_shutdown(copy->half, bad ? 1011 : copy->config->close_code,
+	        bad ? NULL : copy->config->close_reason))
+		copy->write_error = errno;
 }
 
 /* Between the end of input and our Close: -q, or for ever where there was nothing to send and others come later. */
@@ -139,45 +138,6 @@ static bool write_all(int fd, const char *data, size_t size)
 	return true;
 }
 
-static void verdict_set(struct wspipe_verdict *verdict, const char *what, const char *why)
-{
-	if (verdict->broken)
-		return;
-	verdict->broken = true;
-	snprintf(verdict->text, sizeof verdict->text, "%s%s%s", what, *what != '\0' ? ": " : "", why);
-}
-
-/* Why the stream ended, in one line. half is any half still open; error is the errno if the library knows no more. */
-static void explain(FILE *half, int error, struct wspipe_verdict *verdict)
-{
-	struct ws_status status = WS_STATUS_INIT;
-
-	if (ws_status(half, &status) == 0 && *status.error_text != '\0')
-		verdict_set(verdict, "", status.error_text);
-	else
-		verdict_set(verdict, "", strerror(error));
-}
-
-/* After a failed read. A timeout that the stream survived is the one of --read-timeout. */
-static void explain_read(FILE *half, int error, struct wspipe_verdict *verdict)
-{
-	struct ws_status status = WS_STATUS_INIT;
-
-	if (error == ETIMEDOUT && ws_status(half, &status) == 0 && status.error == 0)
-		verdict_set(verdict, "", "nothing received for as long as --read-timeout allows");
-	else
-		explain(half, error, verdict);
-}
-
-static void note_peer(FILE *half, struct wspipe_verdict *verdict)
-{
-	struct ws_status status = WS_STATUS_INIT;
-
-	*verdict = (struct wspipe_verdict){ .broken = false };
-	if (ws_status(half, &status) == 0)
-		snprintf(verdict->peer, sizeof verdict->peer, "%s", status.peer_address);
-}
-
 static void receive(struct copy *copy, struct wspipe_verdict *verdict)
 {
 	char *block = malloc(WSPIPE_BLOCK);
@@ -187,14 +147,14 @@ static void receive(struct copy *copy, struct wspipe_verdict *verdict)
 		wspipe_count_received((size_t)size);
 		if (write_all(STDOUT_FILENO, block, (size_t)size))
 			continue;
-		verdict_set(verdict, "standard output", strerror(errno));
+		wspipe_verdict_set(verdict, "standard output", strerror(errno));
 		verdict->fatal = true;
 		break;
 	}
 	if (!block)
-		verdict_set(verdict, "", strerror(errno));
+		wspipe_verdict_set(verdict, "", strerror(errno));
 	else if (size < 0)
-		explain_read(copy->half[0], errno, verdict);
+		wspipe_explain_read(copy->half[0], errno, verdict);
 	if (verdict->broken)
 		atomic_store(&copy->failed, true);
 	free(block);
@@ -217,29 +177,16 @@ static void wait_for_sender(struct copy *copy, pthread_t thread, const struct ws
 	pthread_join(thread, NULL);
 }
 
-/* Closes both halves: the last one gives the verdict of the closing handshake. */
-static void close_halves(FILE *half[2], struct wspipe_verdict *verdict)
-{
-	if (fclose(half[1]) != 0)
-		explain(half[0], errno, verdict);
-	if (fclose(half[0]) != 0)
-		verdict_set(verdict, "closing", strerror(errno));
-}
-
 static void sum_up(struct copy *copy, struct wspipe_verdict *verdict)
 {
-	struct ws_status status = WS_STATUS_INIT;
-
 	if (copy->input_error != 0) {
 		/* The cause of all that followed. */
 		verdict->fatal = true;
 		verdict->broken = false;
-		verdict_set(verdict, "standard input", strerror(copy->input_error));
+		wspipe_verdict_set(verdict, "standard input", strerror(copy->input_error));
 	}
-	if (copy->write_error == EPIPE && ws_status(copy->half[0], &status) == 0 && status.error == 0)
-		verdict_set(verdict, "", "the peer closed before it had received everything");
-	else if (copy->write_error != 0)
-		explain(copy->half[0], copy->write_error, verdict);
+	if (copy->write_error != 0 && !wspipe_cut_short(copy->write_error))
+		wspipe_explain_write(copy->half[0], copy->write_error, verdict);
 }
 
 static bool open_pipes(struct copy *copy)
@@ -260,11 +207,10 @@ void wspipe_copy(const struct wspipe_config *config, struct wspipe_input *input,
 	pthread_t thread;
 	int error;
 
-	note_peer(half[0], verdict);
+	wspipe_note_peer(half[0], verdict);
 	if (!open_pipes(&copy)) {
-		verdict_set(verdict, "", strerror(errno));
-		ws_shutdown(half[1], 1011, NULL);
-		close_halves(half, verdict);
+		wspipe_verdict_set(verdict, "", strerror(errno));
+		wspipe_turn_away(half, 1011, NULL, verdict);
 		return;
 	}
 	error = pthread_create(&thread, NULL, sender, &copy);
@@ -273,39 +219,49 @@ void wspipe_copy(const struct wspipe_config *config, struct wspipe_input *input,
 		wait_for_sender(&copy, thread, verdict);
 		sum_up(&copy, verdict);
 	} else {
-		verdict_set(verdict, "", strerror(error));
+		wspipe_verdict_set(verdict, "", strerror(error));
 		ws_shutdown(half[1], 1011, NULL);
 		close(copy.wake[1]);
 		close(copy.done[1]);
 	}
 	close(copy.wake[0]);
 	close(copy.done[0]);
-	close_halves(half, verdict);
+	wspipe_close_halves(half, verdict);
 }
 
 /* --- echo --- */
+
+/* Returns 0 or an errno. */
+static int echo_block(FILE *half[2], const char *block, size_t size)
+{
+	wspipe_count_received(size);
+	if (fwrite(block, 1, size, half[1]) != size || fflush(half[1]) != 0)
+		return errno;
+	wspipe_count_sent(size);
+	return 0;
+}
 
 void wspipe_echo(const struct wspipe_config *config, FILE *half[2], struct wspipe_verdict *verdict)
 {
 	char *block = malloc(WSPIPE_BLOCK);
 	ssize_t size = -1;
-	bool written = true;
+	int error = 0;
 
-	note_peer(half[0], verdict);
-	while (block && written && (size = ws_read_some(half[0], block, WSPIPE_BLOCK)) > 0) {
-		wspipe_count_received((size_t)size);
-		written = fwrite(block, 1, (size_t)size, half[1]) == (size_t)size && fflush(half[1]) == 0;
-		if (written)
-			wspipe_count_sent((size_t)size);
+	wspipe_note_peer(half[0], verdict);
+	while (block && (size = ws_read_some(half[0], block, WSPIPE_BLOCK)) > 0) {
+		if (error == 0)
+			error = echo_block(half, block, (size_t)size);
+		if (error != 0 && !wspipe_cut_short(error))
+			break;
 	}
 	if (!block)
-		verdict_set(verdict, "", strerror(errno));
-	else if (!written)
-		explain(half[0], errno, verdict);
+		wspipe_verdict_set(verdict, "", strerror(errno));
+	else if (error != 0 && !wspipe_cut_short(error))
+		wspipe_explain(half[0], error, verdict);
 	else if (size < 0)
-		explain_read(half[0], errno, verdict);
+		wspipe_explain_read(half[0], errno, verdict);
 	ws_shutdown(half[1], verdict->broken ? 1011 : config->close_code,
 	    verdict->broken ? NULL : config->close_reason);
 	free(block);
-	close_halves(half, verdict);
+	wspipe_close_halves(half, verdict);
 }

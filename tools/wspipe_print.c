@@ -44,7 +44,7 @@ static void make_harmless(char *text)
 
 void wspipe_say(const char *prefix, const char *text)
 {
-	char line[WSPIPE_LINE + 256];
+	char line[2 * WSPIPE_LINE + 256];
 
 	snprintf(line, sizeof line, "wspipe: %s%s%s", prefix, *prefix != '\0' ? ": " : "", text);
 	make_harmless(line);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: 0BSD */
 #include "wspipe_args.h"
 
+#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -25,6 +26,42 @@ static bool set_tls_min(struct ws_options *options, const char *value)
 {
 	options->min_tls = strcmp(value, "1.3") == 0 ? WS_TLS_1_3 : WS_TLS_1_2;
 	return strcmp(value, "1.2") == 0 || strcmp(value, "1.3") == 0;
+}
+
+static bool set_ping(struct ws_options *options, const char *value)
+{
+	if (!wspipe_parse_seconds(value, &options->ping_interval_ms))
+		return false;
+	if (options->ping_interval_ms == 0)
+		options->ping_interval_ms = -1;
+	return true;
+}
+
+/* Of a listener. Returns false for a bad value, and for any other option. */
+static bool set_service(struct wspipe_config *config, int opt, const char *value)
+{
+	struct ws_options *options = &config->options;
+	uint64_t number;
+
+	switch (opt) {
+	case OPT_KILL_AFTER:
+		return wspipe_parse_seconds(value, &config->kill_after_ms);
+	case OPT_MAX_CONNECTIONS:
+		if (!wspipe_parse_number(value, 10, UINT_MAX, &number) || number == 0)
+			return false;
+		options->max_connections = (unsigned)number;
+		return true;
+	case OPT_PATH:
+		options->path = value;
+		return *value == '/';
+	case OPT_SOCKET_MODE:
+		if (!wspipe_parse_number(value, 8, 0777, &number))
+			return false;
+		options->socket_mode = (int)number;
+		return true;
+	default:
+		return false;
+	}
 }
 
 /* Options that take one value and check it. Returns false for a bad one. */
@@ -55,11 +92,6 @@ static bool set_value(struct wspipe_config *config, int opt, const char *value)
 	case OPT_CLOSE_REASON:
 		config->close_reason = value;
 		return wspipe_is_close_reason(value);
-	case OPT_SOCKET_MODE:
-		if (!wspipe_parse_number(value, 8, 0777, &number))
-			return false;
-		options->socket_mode = (int)number;
-		return true;
 	case OPT_MAX_REDIRECTS:
 		if (!wspipe_parse_number(value, 10, 20, &number))
 			return false;
@@ -67,8 +99,10 @@ static bool set_value(struct wspipe_config *config, int opt, const char *value)
 		return true;
 	case OPT_TLS_MIN:
 		return set_tls_min(options, value);
+	case OPT_PING:
+		return set_ping(options, value);
 	default:
-		return false;
+		return set_service(config, opt, value);
 	}
 }
 
@@ -117,6 +151,12 @@ static bool set_plain(struct wspipe_config *config, int opt, const char *value)
 		return true;
 	case OPT_ECHO:
 		config->echo = true;
+		return true;
+	case OPT_INETD:
+		config->inetd = config->listen = true;
+		return true;
+	case 'v':
+		config->options.observer = wspipe_print_event;
 		return true;
 	case 't':
 		config->options.text_frames = true;
