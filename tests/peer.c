@@ -527,11 +527,13 @@ void peer_thread(pthread_t *thread, void *(*body)(void *), void *argument)
 
 void peer_join(pthread_t thread)
 {
+	const char *multiplier = getenv("CK_TIMEOUT_MULTIPLIER");
+	long times = multiplier != NULL ? strtol(multiplier, NULL, 10) : 1;
 	struct timespec limit;
 	int error;
 
 	clock_gettime(CLOCK_REALTIME, &limit);
-	limit.tv_sec += JOIN_GIVE_UP_S;
+	limit.tv_sec += JOIN_GIVE_UP_S * (times > 1 ? times : 1);
 	error = pthread_timedjoin_np(thread, NULL, &limit);
 	insist(error == 0, "a thread did not end: %s", strerror(error));
 }

@@ -75,7 +75,7 @@ unsigned peer_collect_until_close(bool (*read)(void *from, struct peer_frame *fr
 
 /* --- threads and leaks --- */
 void peer_thread(pthread_t *thread, void *(*body)(void *), void *argument);
-void peer_join(pthread_t thread);		/* asserts that it ends within 60 s */
+void peer_join(pthread_t thread);		/* asserts that it ends within 60 s, times CK_TIMEOUT_MULTIPLIER */
 /*
  * Call at a test's start and end: the end waits up to 10 s until descriptors and threads are as many as before. They
  * may be nested, then the outermost count. Only in the test's own thread.
