@@ -93,6 +93,7 @@ void wsf_link_drop(struct wsf_link *link)
 
 	lws_sul_cancel(&link->timer);
 	lws_sul_cancel(&link->sweep);
+	lws_sul_cancel(&link->stop);
 	if (link->request == NULL)
 		lws_set_wsi_user(link->wsi, NULL);
 	pthread_mutex_lock(&hub->queue_lock);
@@ -175,6 +176,11 @@ static void schedule_sweep(struct wsf_link *link)
 	link->sweeping = true;
 }
 
+static void stop_fired(lws_sorted_usec_list_t *stop)
+{
+	wsf_link_serve(lws_container_of(stop, struct wsf_link, stop));
+}
+
 /* Room behind what libwebsockets puts in front. */
 static uint8_t *get_buffer(struct wsf_link *link, size_t size)
 {
@@ -225,10 +231,27 @@ static void end_link(struct wsf_link *link)
 	lws_set_timeout(link->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
 }
 
+static void stop_or_go(struct wsf_link *link)
+{
+	bool full = wsf_wire_full(&link->wire);
+
+	if (full == link->stopped)
+		return;
+	/*
+	 * Stopped in the middle of what is being inflated, libwebsockets leaves the rest of it where the next thing is
+	 * received: so not before it has done with all it has.
+	 */
+	if (full && link->deflates && link->receiving) {
+		lws_sul_schedule(lws_get_context(link->wsi), lws_get_tsi(link->wsi), &link->stop, stop_fired, 1);
+		return;
+	}
+	link->stopped = full;
+	lws_rx_flow_control(link->wsi, !full);
+}
+
 void wsf_link_serve(struct wsf_link *link)
 {
 	unsigned left = wsf_wire_serve(&link->wire);
-	bool full;
 
 	if (link->ending)
 		return;
@@ -241,11 +264,7 @@ void wsf_link_serve(struct wsf_link *link)
 	if ((left & WSF_WIRE_SWEEP) != 0)
 		schedule_sweep(link);
 	schedule_timer(link);
-	full = wsf_wire_full(&link->wire);
-	if (full != link->stopped) {
-		link->stopped = full;
-		lws_rx_flow_control(link->wsi, !full);
-	}
+	stop_or_go(link);
 }
 
 /* A context may have several service threads, and then each connection has one of them. */

@@ -124,7 +124,9 @@ static int received(struct wsf_link *link, uint8_t opcode, const void *data, siz
 	if (rv != 0)
 		return broke(link, -rv, rv == -ENOMEM ? "out of memory for received data" :
 		    "more came at once than can be kept: compressed, or over HTTP/2");
+	link->receiving = true;
 	wsf_link_serve(link);
+	link->receiving = false;
 	return 0;
 }
 

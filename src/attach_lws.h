@@ -38,7 +38,7 @@ struct wsf_link {
 	struct lws *wsi;		/* [S] */
 	char *request;			/* [S] of a client's connection that is not established yet; else NULL */
 	size_t request_bytes;		/* [S] */
-	lws_sorted_usec_list_t timer, sweep;	/* [S] */
+	lws_sorted_usec_list_t timer, sweep, stop;	/* [S] */
 	int64_t timer_ns;		/* [S] as scheduled */
 	bool sweeping;			/* [S] */
 	uint8_t *buffer;		/* [S] what was written last: its deflater may still read it */
@@ -46,6 +46,7 @@ struct wsf_link {
 	bool deflates;			/* [S] libwebsockets' own permessage-deflate is agreed */
 	bool written;			/* [S] since libwebsockets asked for more */
 	bool stopped;			/* [S] flow control */
+	bool receiving;			/* [S] inside what libwebsockets calls when something comes */
 	bool close_sent;		/* [S] */
 	bool ending;			/* [S] the stream has let go: the rest is sent, then it is closed */
 };
