@@ -3,7 +3,7 @@
  * wsfile: a WebSocket connection as a plain stdio FILE *.
  *
  * This header and the pages ws_fopen(3), ws_fdopen(3), ws_socket(3), ws_listen(3), ws_shutdown(3), ws_pollfd(3),
- * ws_observe(3), ws_status(3), ws_options(3), ws_lws(3) and ws_tls(7) are the contract.
+ * ws_observe(3), ws_status(3), ws_options(3), ws_lws(3), ws_tls(7) and ws_security(7) are the contract.
  * Unless a comment says otherwise every function may be called from any thread, calls on one stream are serialised by
  * stdio's own lock, and a function that fails sets errno.
  */
@@ -232,7 +232,7 @@ struct ws_options {
 
 	/* watching, both sides */
 	int ping_interval_ms;		/* nothing came for so long: a ping is sent; nothing came for two of these:
-					 * ETIMEDOUT, Close 1001. Not while our own ring is full. -1 = none. 30000 */
+					 * ETIMEDOUT, Close 1011. Not while our own ring is full. -1 = none. 30000 */
 	ws_observer *observer;		/* told of events from WS_EVENT_OPEN on, as by ws_observe(3). Of what could not
 					 * be opened: TRANSPORT_ERROR and CLOSED, with stream_id 0. NULL */
 	void *observer_user;		/* its argument. NULL */
@@ -511,8 +511,16 @@ WS_EXPORT int ws_set_nonblocking(FILE *stream, bool on);
  */
 WS_EXPORT int ws_observe(FILE *stream, unsigned mask, ws_observer *observer, void *user);
 
+/* In C++ the function hides the constructor of the struct, as that of stat(2) does; g++ warns of it. */
+#if defined(__cplusplus) && defined(__GNUC__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
+#endif
 /* What is known of the stream. Does not block. Returns -1 with errno EBADF or EINVAL (status->size). */
 WS_EXPORT int ws_status(FILE *stream, struct ws_status *status);
+#if defined(__cplusplus) && defined(__GNUC__)
+#pragma GCC diagnostic pop
+#endif
 
 /*
  * A header of the peer's handshake by name, case ignored; several of one name are joined with ", ". The string lives

@@ -11,11 +11,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "cancel.h"
 #include "cookie.h"
 #include "deflate.h"
 #include "dial.h"
 #include "observe.h"
 #include "opener.h"
+#include "process.h"
 #include "service.h"
 #include "tls.h"
 #include "url.h"
@@ -112,7 +114,7 @@ static int start_server(struct wsf_service *service, int fd, const struct adopti
 	int rv = start_tls(adoption, &tls, failure);
 
 	if (rv != 0) {
-		close(fd);
+		wsf_process_close(fd);
 		return rv;
 	}
 	if (setup.path == NULL && strcmp(adoption->url->target, "/") != 0)
@@ -127,7 +129,7 @@ static int start_server(struct wsf_service *service, int fd, const struct adopti
 	if (rv == 0)
 		return 0;
 	wsf_tls_free(tls);
-	close(fd);
+	wsf_process_close(fd);
 	return wsf_fail_errno(failure, -rv, "cannot start the connection");
 }
 
@@ -149,7 +151,7 @@ static int serve(struct wsf_service *service, int fd, const struct adoption *ado
 static int open_stream(struct wsf_service *service, const struct adoption *adoption, struct wsf_stream **stream,
     struct wsf_failure *failure)
 {
-	int flags = fcntl(adoption->fd, F_GETFL), fd = fcntl(adoption->fd, F_DUPFD_CLOEXEC, LEAST_FD), rv;
+	int flags = fcntl(adoption->fd, F_GETFL), fd = WSF_OWNED(fcntl(adoption->fd, F_DUPFD_CLOEXEC, LEAST_FD)), rv;
 
 	if (flags < 0 || fd < 0)
 		return wsf_fail_errno(failure, errno, "cannot duplicate descriptor %d", adoption->fd);
@@ -178,7 +180,7 @@ static int open_files(const struct adoption *adoption, const struct wsf_mode *mo
 		wsf_fail_errno(failure, -rv, "cannot make a stream");
 	} else if ((rv = open_stream(service, adoption, &stream, failure)) == 0) {
 		setsockopt(adoption->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-		close(adoption->fd);
+		wsf_process_close(adoption->fd);
 		wsf_stream_take(stream, mode, wsf_service_leave, service);
 		wsf_files_bind(files, stream);
 		return 0;
@@ -232,8 +234,10 @@ FILE *ws_fdopen(int fd, const char *mode, enum ws_role role, const struct ws_opt
 {
 	struct wsf_failure failure = { 0 };
 	struct wsf_files files;
+	int cancel = wsf_cancel_off(), rv = adopt(fd, mode, role, options, &files, &failure);
 
-	if (adopt(fd, mode, role, options, &files, &failure) != 0) {
+	wsf_cancel_back(cancel);
+	if (rv != 0) {
 		wsf_opener_failed(&failure);
 		return NULL;
 	}

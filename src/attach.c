@@ -71,10 +71,10 @@ static void hub_end(void *source)
 	struct wsf_hub *hub = source;
 	struct ws_listener *listener;
 
-	pthread_mutex_lock(&hub->feed_lock);
+	wsf_lock(&hub->feed_lock, WSF_RANK_FEED);
 	listener = hub->listener;
 	hub->listener = NULL;
-	pthread_mutex_unlock(&hub->feed_lock);
+	wsf_unlock(&hub->feed_lock, WSF_RANK_FEED);
 	wsf_listener_over(listener, true);
 }
 

@@ -22,7 +22,7 @@ static void wake(struct wsf_wire *wire)
 	struct wsf_hub *hub = link->hub;
 	int cancel = wsf_cancel_off();
 
-	pthread_mutex_lock(&hub->queue_lock);
+	wsf_lock(&hub->queue_lock, WSF_RANK_HUB);
 	if (link->context != NULL && !link->queued) {
 		link->queued = true;
 		link->queue_next = NULL;
@@ -31,7 +31,7 @@ static void wake(struct wsf_wire *wire)
 		/* As long as it has the connection, it has the context. */
 		lws_cancel_service(link->context);
 	}
-	pthread_mutex_unlock(&hub->queue_lock);
+	wsf_unlock(&hub->queue_lock, WSF_RANK_HUB);
 	wsf_cancel_back(cancel);
 }
 
@@ -78,12 +78,12 @@ struct wsf_link *wsf_link_new(struct wsf_hub *hub, struct lws *wsi, bool client)
 		return NULL;
 	}
 	link->context = lws_get_context(wsi);
-	pthread_mutex_lock(&hub->queue_lock);
+	wsf_lock(&hub->queue_lock, WSF_RANK_HUB);
 	link->next = hub->links;
 	if (link->next != NULL)
 		link->next->previous = link;
 	hub->links = link;
-	pthread_mutex_unlock(&hub->queue_lock);
+	wsf_unlock(&hub->queue_lock, WSF_RANK_HUB);
 	return link;
 }
 
@@ -96,7 +96,7 @@ void wsf_link_drop(struct wsf_link *link)
 	lws_sul_cancel(&link->stop);
 	if (link->request == NULL)
 		lws_set_wsi_user(link->wsi, NULL);
-	pthread_mutex_lock(&hub->queue_lock);
+	wsf_lock(&hub->queue_lock, WSF_RANK_HUB);
 	unqueue_locked(hub, link);
 	if (link->previous != NULL)
 		link->previous->next = link->next;
@@ -105,7 +105,7 @@ void wsf_link_drop(struct wsf_link *link)
 	if (link->next != NULL)
 		link->next->previous = link->previous;
 	link->context = NULL;
-	pthread_mutex_unlock(&hub->queue_lock);
+	wsf_unlock(&hub->queue_lock, WSF_RANK_HUB);
 	link->wsi = NULL;
 	wsf_wire_unref(&link->wire);
 }
@@ -114,10 +114,10 @@ struct wsf_link *wsf_link_find(struct wsf_hub *hub, const struct lws *wsi)
 {
 	struct wsf_link *link;
 
-	pthread_mutex_lock(&hub->queue_lock);
+	wsf_lock(&hub->queue_lock, WSF_RANK_HUB);
 	for (link = hub->links; link != NULL && link->wsi != wsi;)
 		link = link->next;
-	pthread_mutex_unlock(&hub->queue_lock);
+	wsf_unlock(&hub->queue_lock, WSF_RANK_HUB);
 	return link;
 }
 
@@ -279,14 +279,14 @@ static struct wsf_link *next_queued(struct wsf_hub *hub, struct lws_context *con
 {
 	struct wsf_link *link;
 
-	pthread_mutex_lock(&hub->queue_lock);
+	wsf_lock(&hub->queue_lock, WSF_RANK_HUB);
 	for (link = hub->queue; link != NULL && !is_ours(link, context);)
 		link = link->queue_next;
 	if (link != NULL) {
 		unqueue_locked(hub, link);
 		wsf_wire_ref(&link->wire);
 	}
-	pthread_mutex_unlock(&hub->queue_lock);
+	wsf_unlock(&hub->queue_lock, WSF_RANK_HUB);
 	return link;
 }
 
@@ -296,10 +296,10 @@ void wsf_link_serve_queued(struct wsf_hub *hub, struct lws_context *context)
 	struct wsf_link *link;
 	unsigned count = 0;
 
-	pthread_mutex_lock(&hub->queue_lock);
+	wsf_lock(&hub->queue_lock, WSF_RANK_HUB);
 	for (link = hub->queue; link != NULL; link = link->queue_next)
 		count++;
-	pthread_mutex_unlock(&hub->queue_lock);
+	wsf_unlock(&hub->queue_lock, WSF_RANK_HUB);
 	while (count-- > 0 && (link = next_queued(hub, context)) != NULL) {
 		if (link->wsi != NULL)
 			wsf_link_serve(link);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "attach_lws.h"
+#include "process.h"
 
 /* So much is sent, at most, behind the peer's Close: what the stream held then. */
 #define LAST_MAX(options) (wsf_options_get(options)->send_buffer_bytes + WSF_WIRE_OUT_BYTES)
@@ -24,9 +25,9 @@ static bool accepts(struct wsf_hub *hub)
 {
 	bool open;
 
-	pthread_mutex_lock(&hub->feed_lock);
+	wsf_lock(&hub->feed_lock, WSF_RANK_FEED);
 	open = hub->listener != NULL;
-	pthread_mutex_unlock(&hub->feed_lock);
+	wsf_unlock(&hub->feed_lock, WSF_RANK_FEED);
 	return open && !atomic_load(&hub->full);
 }
 
@@ -55,10 +56,10 @@ static int established(struct wsf_link *link)
 	struct wsf_hub *hub = link->hub;
 	int rv = -EBADF;
 
-	pthread_mutex_lock(&hub->feed_lock);
+	wsf_lock(&hub->feed_lock, WSF_RANK_FEED);
 	if (hub->listener != NULL)
 		rv = feed_listener(link, hub->listener);
-	pthread_mutex_unlock(&hub->feed_lock);
+	wsf_unlock(&hub->feed_lock, WSF_RANK_FEED);
 	free(link->request);
 	link->request = NULL;
 	if (rv != 0) {
@@ -72,12 +73,12 @@ static int established(struct wsf_link *link)
 	link->deflates = lws_set_extension_option(link->wsi, "permessage-deflate", NULL, NULL) == 0;
 #endif
 	wsf_link_serve(link);
-	pthread_mutex_lock(&hub->feed_lock);
+	wsf_lock(&hub->feed_lock, WSF_RANK_FEED);
 	/* In this order, as hub->full may become false any moment behind. */
 	atomic_store(&hub->full, true);
 	if (hub->listener == NULL || !wsf_listener_full(hub->listener))
 		atomic_store(&hub->full, false);
-	pthread_mutex_unlock(&hub->feed_lock);
+	wsf_unlock(&hub->feed_lock, WSF_RANK_FEED);
 	return 0;
 }
 
@@ -174,7 +175,7 @@ static int keep_socket(struct lws *wsi)
 {
 	if (lws_get_network_wsi(wsi) != wsi)
 		return -1;
-	return fcntl(lws_get_socket_fd(wsi), F_DUPFD_CLOEXEC, LEAST_FD);
+	return WSF_OWNED(fcntl(lws_get_socket_fd(wsi), F_DUPFD_CLOEXEC, LEAST_FD));
 }
 
 static int peer_closed(struct wsf_link *link, const void *data, size_t size)

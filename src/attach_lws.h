@@ -13,7 +13,7 @@
 
 /*
  * Legend: [I] immutable, [F] feed lock, [Q] queue lock, [A] atomic, [S] the service thread of the connection.
- * The feed lock comes before all others, but a wire's call lock; the queue lock behind them.
+ * lock.h has their order.
  */
 struct wsf_hub {
 	atomic_uint refs;		/* [A] the listener's, each connection's, each vhost's */

@@ -14,7 +14,7 @@ static ssize_t wire_send(void *opaque, const struct iovec *iov, int count)
 
 	for (int i = 0; i < count; i++)
 		size += iov[i].iov_len;
-	pthread_mutex_lock(&wire->lock);
+	wsf_lock(&wire->lock, WSF_RANK_WIRE);
 	room = wsf_ring_room(&wire->out);
 	if (wire->over)
 		rv = -EPIPE;
@@ -26,7 +26,7 @@ static ssize_t wire_send(void *opaque, const struct iovec *iov, int count)
 		moved += n;
 	}
 	wire->cut_short = moved < size;
-	pthread_mutex_unlock(&wire->lock);
+	wsf_unlock(&wire->lock, WSF_RANK_WIRE);
 	if (moved > 0)
 		wsf_wire_want(wire, WSF_WIRE_SEND);
 	return rv != 0 ? rv : moved > 0 || size == 0 ? (ssize_t)moved : -EAGAIN;
@@ -39,6 +39,7 @@ static int await_fin(int fd, int64_t until_ns)
 	uint8_t discarded[4096];
 	ssize_t n;
 
+	wsf_assert_may_wait();
 	for (;;) {
 		n = recv(fd, discarded, sizeof discarded, MSG_DONTWAIT);
 		if (n == 0)
@@ -58,7 +59,7 @@ static ssize_t wire_receive(void *opaque, const struct iovec *iov, int count)
 	size_t left, n, moved = 0;
 	int rv, fin_fd = -1;
 
-	pthread_mutex_lock(&wire->lock);
+	wsf_lock(&wire->lock, WSF_RANK_WIRE);
 	left = wsf_ring_used(&wire->in);
 	rv = !wire->over || wire->fin_fd >= 0 ? -EAGAIN : -wire->error;
 	/* Not on the thread that serves other connections, too. */
@@ -70,7 +71,7 @@ static ssize_t wire_receive(void *opaque, const struct iovec *iov, int count)
 		moved += n;
 		left -= n;
 	}
-	pthread_mutex_unlock(&wire->lock);
+	wsf_unlock(&wire->lock, WSF_RANK_WIRE);
 	return moved > 0 ? (ssize_t)moved : fin_fd >= 0 ? await_fin(fin_fd, wire->fin_until_ns) : rv;
 }
 
@@ -89,10 +90,10 @@ static int wire_wait_writable(void *opaque, int64_t deadline_ns)
 	int rv = 0;
 
 	do {
-		pthread_mutex_lock(&wire->lock);
+		wsf_lock(&wire->lock, WSF_RANK_WIRE);
 		may = wsf_wire_may_send_locked(wire);
 		seen = wsf_event_seen(&wire->event);
-		pthread_mutex_unlock(&wire->lock);
+		wsf_unlock(&wire->lock, WSF_RANK_WIRE);
 		if (!may && atomic_load(&wire->server) == wsf_wire_this_thread())
 			return -EDEADLK;
 		if (!may)
@@ -106,9 +107,9 @@ static bool wire_deadlocks(void *opaque)
 	struct wsf_wire *wire = opaque;
 	bool over;
 
-	pthread_mutex_lock(&wire->lock);
+	wsf_lock(&wire->lock, WSF_RANK_WIRE);
 	over = wire->over;
-	pthread_mutex_unlock(&wire->lock);
+	wsf_unlock(&wire->lock, WSF_RANK_WIRE);
 	return !over && atomic_load(&wire->server) == wsf_wire_this_thread();
 }
 
@@ -123,9 +124,9 @@ static int wire_flush(void *opaque)
 	struct wsf_wire *wire = opaque;
 	int rv;
 
-	pthread_mutex_lock(&wire->lock);
+	wsf_lock(&wire->lock, WSF_RANK_WIRE);
 	rv = wsf_wire_flushed_locked(wire) ? 0 : wire->over ? -EPIPE : -EAGAIN;
-	pthread_mutex_unlock(&wire->lock);
+	wsf_unlock(&wire->lock, WSF_RANK_WIRE);
 	return rv;
 }
 
@@ -134,9 +135,9 @@ static size_t wire_unsent(void *opaque)
 	struct wsf_wire *wire = opaque;
 	size_t bytes;
 
-	pthread_mutex_lock(&wire->lock);
+	wsf_lock(&wire->lock, WSF_RANK_WIRE);
 	bytes = wsf_ring_used(&wire->out) + wire->choked_bytes;
-	pthread_mutex_unlock(&wire->lock);
+	wsf_unlock(&wire->lock, WSF_RANK_WIRE);
 	return bytes;
 }
 
@@ -151,9 +152,9 @@ static bool wire_pending(void *opaque)
 	struct wsf_wire *wire = opaque;
 	bool pending;
 
-	pthread_mutex_lock(&wire->lock);
+	wsf_lock(&wire->lock, WSF_RANK_WIRE);
 	pending = wsf_ring_used(&wire->in) > 0;
-	pthread_mutex_unlock(&wire->lock);
+	wsf_unlock(&wire->lock, WSF_RANK_WIRE);
 	return pending;
 }
 
@@ -167,10 +168,10 @@ static void wire_idle(void *opaque)
 {
 	struct wsf_wire *wire = opaque;
 
-	pthread_mutex_lock(&wire->lock);
+	wsf_lock(&wire->lock, WSF_RANK_WIRE);
 	(void)wsf_ring_release(&wire->in);
 	(void)wsf_ring_release(&wire->out);
-	pthread_mutex_unlock(&wire->lock);
+	wsf_unlock(&wire->lock, WSF_RANK_WIRE);
 }
 
 static bool wire_failure(void *opaque, struct wsf_failure *failure)
@@ -178,11 +179,11 @@ static bool wire_failure(void *opaque, struct wsf_failure *failure)
 	struct wsf_wire *wire = opaque;
 	bool known;
 
-	pthread_mutex_lock(&wire->lock);
+	wsf_lock(&wire->lock, WSF_RANK_WIRE);
 	known = wire->text[0] != '\0';
 	if (known)
 		wsf_fail(failure, wire->error, "%s", wire->text);
-	pthread_mutex_unlock(&wire->lock);
+	wsf_unlock(&wire->lock, WSF_RANK_WIRE);
 	return known;
 }
 
@@ -246,15 +247,15 @@ static void wire_let_go(void *opaque)
 		wsf_wire_want(wire, WSF_WIRE_END);
 		return;
 	}
-	pthread_mutex_lock(&wire->call_lock);
+	wsf_lock(&wire->call_lock, WSF_RANK_CALL);
 	stream = wire->stream;
 	wire->stream = NULL;
-	pthread_mutex_unlock(&wire->call_lock);
+	wsf_unlock(&wire->call_lock, WSF_RANK_CALL);
 	if (stream == NULL)
 		return;
-	pthread_mutex_lock(&wire->lock);
+	wsf_lock(&wire->lock, WSF_RANK_WIRE);
 	wsf_wire_over_locked(wire);
-	pthread_mutex_unlock(&wire->lock);
+	wsf_unlock(&wire->lock, WSF_RANK_WIRE);
 	wsf_wire_want(wire, WSF_WIRE_END);
 	wsf_stream_gone(stream, false);
 }

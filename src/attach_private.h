@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "frame.h"
+#include "lock.h"
 #include "ring.h"
 #include "stream.h"
 #include "wait.h"
@@ -40,8 +41,7 @@ enum {
 
 /*
  * Legend: [I] immutable once a stream has it, [W] the wire's lock, [C] call lock, [S] the service thread, [A] atomic.
- * The call lock is held while the stream is called as by its helper, and comes before the listener's and the stream's
- * locks; the wire's lock comes behind them, and wake is called with neither.
+ * The call lock is held while the stream is called as by its helper; wake is called with neither. lock.h has the order.
  */
 struct wsf_wire {
 	atomic_uint refs;		/* [A] */

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "attach_private.h"
+#include "process.h"
 
 #define IN_BYTES (4 * WSF_CHUNK_MAX)
 /*
@@ -55,7 +56,7 @@ void wsf_wire_unref(struct wsf_wire *wire)
 	if (atomic_fetch_sub(&wire->refs, 1) != 1)
 		return;
 	if (wire->fin_fd >= 0)
-		close(wire->fin_fd);
+		wsf_process_close(wire->fin_fd);
 	wsf_ring_clear(&wire->in);
 	wsf_ring_clear(&wire->out);
 	wsf_event_destroy(&wire->event);
@@ -68,11 +69,11 @@ void wsf_wire_want(struct wsf_wire *wire, unsigned bits)
 {
 	bool wake;
 
-	pthread_mutex_lock(&wire->lock);
+	wsf_lock(&wire->lock, WSF_RANK_WIRE);
 	/* Who is serving looks again. And what is wanted may be waiting for something: only more of it is news. */
 	wake = (bits & ~wire->wanted) != 0 && serving != wire;
 	wire->wanted |= bits;
-	pthread_mutex_unlock(&wire->lock);
+	wsf_unlock(&wire->lock, WSF_RANK_WIRE);
 	if (wake)
 		wire->wake(wire);
 }
@@ -151,7 +152,7 @@ static int put_both(struct wsf_wire *wire, const void *head, size_t head_bytes, 
 {
 	int rv = 0;
 
-	pthread_mutex_lock(&wire->lock);
+	wsf_lock(&wire->lock, WSF_RANK_WIRE);
 	while (rv == 0 && wsf_ring_room(&wire->in) < head_bytes + size)
 		rv = grow_locked(&wire->in);
 	if (rv == 0)
@@ -161,7 +162,7 @@ static int put_both(struct wsf_wire *wire, const void *head, size_t head_bytes, 
 		wsf_wire_put_locked(&wire->in, data, size);
 		wire->wanted |= WSF_WIRE_READ;
 	}
-	pthread_mutex_unlock(&wire->lock);
+	wsf_unlock(&wire->lock, WSF_RANK_WIRE);
 	return rv;
 }
 
@@ -187,9 +188,9 @@ bool wsf_wire_full(struct wsf_wire *wire)
 {
 	bool full;
 
-	pthread_mutex_lock(&wire->lock);
+	wsf_lock(&wire->lock, WSF_RANK_WIRE);
 	full = wsf_ring_used(&wire->in) > 0;
-	pthread_mutex_unlock(&wire->lock);
+	wsf_unlock(&wire->lock, WSF_RANK_WIRE);
 	return full;
 }
 
@@ -200,10 +201,10 @@ int wsf_wire_attach(struct wsf_wire *wire, struct wsf_stream *stream, const void
 	if (rv != 0)
 		return rv;
 	wsf_wire_ref(wire);
-	pthread_mutex_lock(&wire->call_lock);
+	wsf_lock(&wire->call_lock, WSF_RANK_CALL);
 	wire->stream = stream;
 	wsf_stream_attach(stream, &wsf_wire_ops, wire);
-	pthread_mutex_unlock(&wire->call_lock);
+	wsf_unlock(&wire->call_lock, WSF_RANK_CALL);
 	return 0;
 }
 
@@ -214,12 +215,12 @@ static unsigned take_wanted(struct wsf_wire *wire)
 {
 	unsigned now;
 
-	pthread_mutex_lock(&wire->lock);
+	wsf_lock(&wire->lock, WSF_RANK_WIRE);
 	now = wire->wanted;
 	if ((now & WSF_WIRE_WRITE) != 0 && !wsf_wire_may_send_locked(wire))
 		now &= ~(unsigned)WSF_WIRE_WRITE;
 	wire->wanted &= ~now;
-	pthread_mutex_unlock(&wire->lock);
+	wsf_unlock(&wire->lock, WSF_RANK_WIRE);
 	return now;
 }
 
@@ -255,7 +256,7 @@ static struct wsf_stream *call_all(struct wsf_wire *wire, unsigned *left)
 	struct wsf_stream *gone = NULL;
 	unsigned bits;
 
-	pthread_mutex_lock(&wire->call_lock);
+	wsf_lock(&wire->call_lock, WSF_RANK_CALL);
 	serving = wire;
 	atomic_store(&wire->server, wsf_wire_this_thread());
 	while ((bits = take_wanted(wire)) != 0) {
@@ -266,7 +267,7 @@ static struct wsf_stream *call_all(struct wsf_wire *wire, unsigned *left)
 		}
 	}
 	serving = NULL;
-	pthread_mutex_unlock(&wire->call_lock);
+	wsf_unlock(&wire->call_lock, WSF_RANK_CALL);
 	return gone;
 }
 
@@ -275,10 +276,10 @@ static void stream_goes(struct wsf_wire *wire, struct wsf_stream *stream)
 {
 	bool more;
 
-	pthread_mutex_lock(&wire->lock);
+	wsf_lock(&wire->lock, WSF_RANK_WIRE);
 	more = wire->over && (wsf_ring_used(&wire->in) > 0 || wire->fin_fd >= 0);
 	wsf_wire_over_locked(wire);
-	pthread_mutex_unlock(&wire->lock);
+	wsf_unlock(&wire->lock, WSF_RANK_WIRE);
 	wsf_stream_gone(stream, more);
 }
 
@@ -286,11 +287,11 @@ bool wsf_wire_sweep(struct wsf_wire *wire)
 {
 	bool again;
 
-	pthread_mutex_lock(&wire->call_lock);
+	wsf_lock(&wire->call_lock, WSF_RANK_CALL);
 	serving = wire;
 	again = wire->stream != NULL && wsf_stream_release_idle(wire->stream);
 	serving = NULL;
-	pthread_mutex_unlock(&wire->call_lock);
+	wsf_unlock(&wire->call_lock, WSF_RANK_CALL);
 	return again;
 }
 
@@ -311,20 +312,20 @@ void wsf_wire_end(struct wsf_wire *wire, int error, const char *text, int fin_fd
 	unsigned left = 0;
 	struct wsf_stream *gone;
 
-	pthread_mutex_lock(&wire->lock);
+	wsf_lock(&wire->lock, WSF_RANK_WIRE);
 	wire->error = error;
 	snprintf(wire->text, sizeof wire->text, "%s", text);
 	wire->fin_fd = fin_fd;
 	wire->fin_until_ns = wsf_deadline_ns(fin_ms);
 	wire->wanted |= WSF_WIRE_READ;
 	wsf_wire_over_locked(wire);
-	pthread_mutex_unlock(&wire->lock);
+	wsf_unlock(&wire->lock, WSF_RANK_WIRE);
 	gone = call_all(wire, &left);
 	if (gone == NULL) {
-		pthread_mutex_lock(&wire->call_lock);
+		wsf_lock(&wire->call_lock, WSF_RANK_CALL);
 		gone = wire->stream;
 		wire->stream = NULL;
-		pthread_mutex_unlock(&wire->call_lock);
+		wsf_unlock(&wire->call_lock, WSF_RANK_CALL);
 	}
 	if (gone != NULL)
 		stream_goes(wire, gone);
@@ -370,14 +371,14 @@ bool wsf_wire_next(struct wsf_wire *wire, struct wsf_piece *piece)
 {
 	bool there = false;
 
-	pthread_mutex_lock(&wire->lock);
+	wsf_lock(&wire->lock, WSF_RANK_WIRE);
 	if (skip_answer_locked(wire) && in_frame_locked(wire)) {
 		piece->bytes = wire->left_bytes < WSF_PIECE_MAX ? (size_t)wire->left_bytes : WSF_PIECE_MAX;
 		piece->opcode = wire->continued ? WSF_CONTINUATION : wire->frame.opcode;
 		piece->fin = wire->frame.fin && piece->bytes == wire->left_bytes;
 		there = wsf_ring_used(&wire->out) >= piece->bytes;
 	}
-	pthread_mutex_unlock(&wire->lock);
+	wsf_unlock(&wire->lock, WSF_RANK_WIRE);
 	return there;
 }
 
@@ -390,7 +391,7 @@ static void tell_room_locked(struct wsf_wire *wire)
 
 void wsf_wire_take(struct wsf_wire *wire, const struct wsf_piece *piece, uint8_t *out)
 {
-	pthread_mutex_lock(&wire->lock);
+	wsf_lock(&wire->lock, WSF_RANK_WIRE);
 	wsf_wire_get_locked(&wire->out, out, piece->bytes);
 	/* Until wsf_wire_sent: it is not with the kernel yet. */
 	wire->choked_bytes = piece->bytes + 1;
@@ -398,14 +399,14 @@ void wsf_wire_take(struct wsf_wire *wire, const struct wsf_piece *piece, uint8_t
 	wire->in_frame = wire->left_bytes > 0;
 	wire->continued = true;
 	tell_room_locked(wire);
-	pthread_mutex_unlock(&wire->lock);
+	wsf_unlock(&wire->lock, WSF_RANK_WIRE);
 }
 
 void wsf_wire_sent(struct wsf_wire *wire, bool choked)
 {
-	pthread_mutex_lock(&wire->lock);
+	wsf_lock(&wire->lock, WSF_RANK_WIRE);
 	if (!choked)
 		wire->choked_bytes = 0;
 	tell_room_locked(wire);
-	pthread_mutex_unlock(&wire->lock);
+	wsf_unlock(&wire->lock, WSF_RANK_WIRE);
 }

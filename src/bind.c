@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "connect.h"
+#include "process.h"
 #include "wait.h"
 
 #define PERMISSIONS 0777
@@ -23,7 +24,8 @@
 static int listen_on(const struct addrinfo *address, const struct ws_options *values)
 {
 	/* backlog bounds our queue; clients beyond it wait in the kernel's: a short one would have them try again. */
-	int on = 1, error, fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int on = 1, error;
+	int fd = WSF_OWNED(socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 
 	if (fd < 0)
 		return -errno;
@@ -33,7 +35,7 @@ static int listen_on(const struct addrinfo *address, const struct ws_options *va
 	    bind(fd, address->ai_addr, address->ai_addrlen) == 0 && listen(fd, SOMAXCONN) == 0)
 		return fd;
 	error = errno;
-	close(fd);
+	wsf_process_close(fd);
 	return -error;
 }
 
@@ -101,12 +103,12 @@ static bool same_untouched_file(const struct stat *a, const struct stat *b)
 /* What a connection attempt comes to: 0 or a negative errno. */
 static int probe(const struct local *local)
 {
-	int rv, fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int rv, fd = WSF_OWNED(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 
 	if (fd < 0)
 		return -errno;
 	rv = connect(fd, (const struct sockaddr *)&local->address, local->size) != 0 ? -errno : 0;
-	close(fd);
+	wsf_process_close(fd);
 	return rv;
 }
 
@@ -199,7 +201,7 @@ static int listen_local(struct wsf_bound *bound, const struct local *local, int 
 
 static int bind_local(struct wsf_bound *bound, const struct local *local)
 {
-	int rv, fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int rv, fd = WSF_OWNED(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 
 	if (fd < 0)
 		return fail_local(local, errno);
@@ -212,7 +214,7 @@ static int bind_local(struct wsf_bound *bound, const struct local *local)
 		bound->fd = fd;
 	} else {
 		wsf_bound_clear(bound);
-		close(fd);
+		wsf_process_close(fd);
 	}
 	return rv;
 }
@@ -253,5 +255,5 @@ void wsf_bound_drop(struct wsf_bound *bound)
 	if (bound->inherited)
 		wsf_bound_give_back(bound);
 	else
-		close(bound->fd);
+		wsf_process_close(bound->fd);
 }

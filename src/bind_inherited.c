@@ -11,6 +11,7 @@
 #include <sys/un.h>
 
 #include "bind.h"
+#include "process.h"
 
 static int get_int(int fd, int option, int *value)
 {
@@ -93,6 +94,7 @@ static int set_flags(struct wsf_bound *bound)
 	    fcntl(bound->fd, F_SETFL, bound->status_flags | O_NONBLOCK) != 0)
 		return -errno;
 	(void)fcntl(bound->fd, F_SETFD, bound->fd_flags | FD_CLOEXEC);
+	wsf_process_own(bound->fd);
 	return 0;
 }
 
@@ -115,6 +117,7 @@ int wsf_bind_inherited(struct wsf_bound *bound, int fd, struct wsf_failure *fail
 
 void wsf_bound_give_back(struct wsf_bound *bound)
 {
+	wsf_process_disown(bound->fd);
 	fcntl(bound->fd, F_SETFL, bound->status_flags);
 	fcntl(bound->fd, F_SETFD, bound->fd_flags);
 }

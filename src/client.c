@@ -2,11 +2,12 @@
 /* ws_fopen and its kin: one opener from URL to FILE. */
 #include <errno.h>
 
+#include "cancel.h"
 #include "cookie.h"
 #include "dial.h"
 #include "opener.h"
 
-static int open_url(const char *url, const char *mode_text, bool pair, const struct ws_options *options,
+static int dial_url(const char *url, const char *mode_text, bool pair, const struct ws_options *options,
     struct wsf_files *files, struct wsf_failure *failure)
 {
 	struct wsf_dialing dialing;
@@ -26,6 +27,15 @@ static int open_url(const char *url, const char *mode_text, bool pair, const str
 	else
 		wsf_files_drop(files);
 	wsf_dialing_end(&dialing);
+	return rv;
+}
+
+static int open_url(const char *url, const char *mode_text, bool pair, const struct ws_options *options,
+    struct wsf_files *files, struct wsf_failure *failure)
+{
+	int cancel = wsf_cancel_off(), rv = dial_url(url, mode_text, pair, options, files, failure);
+
+	wsf_cancel_back(cancel);
 	return rv;
 }
 

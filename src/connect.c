@@ -17,6 +17,8 @@
 #include <unistd.h>
 
 #include "connect.h"
+#include "lock.h"
+#include "process.h"
 #include "wait.h"
 
 /* RFC 8305, section 5: the next address is tried while the earlier ones still may answer. */
@@ -103,6 +105,7 @@ static int look_up_in_time(struct look_up *look_up, int64_t deadline_ns, struct 
 	while (wsf_event_seen(&look_up->done) == 0 && rv == 0)
 		rv = wsf_event_wait(&look_up->done, 0, deadline_ns);
 	if (wsf_event_seen(&look_up->done) != 0) {
+		wsf_assert_may_wait();
 		pthread_join(thread, NULL);
 		return 0;
 	}
@@ -191,7 +194,8 @@ static void attempt_failed(struct race *race, int error)
 static void attempt(struct race *race)
 {
 	const struct addrinfo *address = race->order[race->started++];
-	int on = 1, fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, address->ai_protocol);
+	const int type = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
+	int on = 1, fd = WSF_OWNED(socket(address->ai_family, type, address->ai_protocol));
 
 	if (fd < 0) {
 		attempt_failed(race, errno);
@@ -200,7 +204,7 @@ static void attempt(struct race *race)
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 	if (connect(fd, address->ai_addr, address->ai_addrlen) != 0 && errno != EINPROGRESS && errno != EINTR) {
 		attempt_failed(race, errno);
-		close(fd);
+		wsf_process_close(fd);
 		return;
 	}
 	race->pollfd[race->count++] = (struct pollfd){ .fd = fd, .events = POLLOUT };
@@ -221,7 +225,7 @@ static void look_at(struct race *race)
 			race->pollfd[i] = race->pollfd[--race->count];
 		} else {
 			attempt_failed(race, error);
-			close(race->pollfd[i].fd);
+			wsf_process_close(race->pollfd[i].fd);
 			race->pollfd[i] = race->pollfd[--race->count];
 		}
 	}
@@ -242,6 +246,7 @@ static int run(struct race *race, int64_t deadline_ns)
 		if (race->count == 0)
 			return -(race->first_error != 0 ? race->first_error : EADDRNOTAVAIL);
 		until_ns = race->started < race->order_count && next_ns < deadline_ns ? next_ns : deadline_ns;
+		wsf_assert_may_wait();
 		rv = poll(race->pollfd, race->count, wsf_deadline_left_ms(until_ns));
 		if (rv < 0)
 			return -errno;
@@ -263,7 +268,7 @@ int wsf_connect(const char *host, unsigned port, int64_t deadline_ns, struct wsf
 	sort(&race, addresses);
 	rv = run(&race, deadline_ns);
 	for (nfds_t i = 0; i < race.count; i++)
-		close(race.pollfd[i].fd);
+		wsf_process_close(race.pollfd[i].fd);
 	wsf_resolve_free(addresses);
 	if (rv == -EINTR)
 		return wsf_fail(failure, EINTR, "interrupted by a signal while connecting to %s", host);
@@ -302,12 +307,13 @@ static int wait_for_queue(int64_t deadline_ns)
 
 	if (left == 0)
 		return -ETIMEDOUT;
+	wsf_assert_may_wait();
 	return poll(NULL, 0, left > 0 && left < QUEUE_RETRY_MS ? left : QUEUE_RETRY_MS) < 0 ? -errno : 0;
 }
 
 static int connect_local(const struct sockaddr_un *address, socklen_t size, int64_t deadline_ns)
 {
-	int rv = 0, fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int rv = 0, fd = WSF_OWNED(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 
 	if (fd < 0)
 		return -errno;
@@ -315,7 +321,7 @@ static int connect_local(const struct sockaddr_un *address, socklen_t size, int6
 		rv = errno == EAGAIN ? wait_for_queue(deadline_ns) : -errno;
 	if (rv == 0)
 		return fd;
-	close(fd);
+	wsf_process_close(fd);
 	return rv;
 }
 

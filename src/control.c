@@ -91,10 +91,13 @@ int ws_drain(FILE *file, int timeout_ms)
 int ws_abort(FILE *file)
 {
 	struct wsf_cookie *cookie = wsf_cookie_find(file);
+	int cancel;
 
 	if (cookie == NULL)
 		return -1;
+	cancel = wsf_cancel_off();
 	wsf_stream_abort(cookie->stream);
+	wsf_cancel_back(cancel);
 	return 0;
 }
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <poll.h>
 
+#include "cancel.h"
 #include "control_private.h"
 #include "wsfile.h"
 
@@ -72,28 +73,35 @@ size_t ws_unsent(FILE *file)
 int ws_set_timeouts(FILE *file, int read_ms, int write_ms)
 {
 	struct wsf_cookie *cookie = wsf_cookie_find(file);
+	int cancel;
 
 	if (cookie == NULL)
 		return -1;
 	if (read_ms < -1 || write_ms < -1)
 		return wsf_returned(-EINVAL);
+	cancel = wsf_cancel_off();
 	wsf_stream_set_timeouts(cookie->stream, read_ms, write_ms);
+	wsf_cancel_back(cancel);
 	return 0;
 }
 
 int ws_set_nonblocking(FILE *file, bool on)
 {
 	struct wsf_cookie *cookie = wsf_cookie_find(file);
+	int cancel;
 
 	if (cookie == NULL)
 		return -1;
+	cancel = wsf_cancel_off();
 	wsf_stream_set_nonblocking(cookie->stream, on);
+	wsf_cancel_back(cancel);
 	return 0;
 }
 
 int ws_ping(FILE *file, const void *payload, size_t size)
 {
 	struct wsf_cookie *cookie = wsf_cookie_find(file);
+	int cancel, rv;
 
 	if (cookie == NULL)
 		return -1;
@@ -101,7 +109,10 @@ int ws_ping(FILE *file, const void *payload, size_t size)
 		return wsf_returned(-EMSGSIZE);
 	if (payload == NULL && size > 0)
 		return wsf_returned(-EINVAL);
-	return wsf_returned(wsf_stream_ping(cookie->stream, payload, size));
+	cancel = wsf_cancel_off();
+	rv = wsf_stream_ping(cookie->stream, payload, size);
+	wsf_cancel_back(cancel);
+	return wsf_returned(rv);
 }
 
 int ws_observe(FILE *file, unsigned mask, ws_observer *observer, void *user)

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: 0BSD */
 #include <errno.h>
-#include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
 #ifdef __linux__
@@ -10,64 +9,14 @@
 #include "cancel.h"
 #include "cookie.h"
 #include "cookie_private.h"
+#include "process.h"
 #include "wait.h"
-
-#define BUCKETS 256
 
 /*
  * The position that every seek reports. glibc rounds it down to a multiple of the buffer's size, which leaves a power
  * of two as it is, and no program asks for it by itself.
  */
 #define POSITION (INT64_C(1) << 40)
-
-/* --- from a FILE to its cookie --- */
-
-static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct wsf_cookie *registry[BUCKETS];
-
-static struct wsf_cookie **bucket(const FILE *file)
-{
-	return &registry[((uintptr_t)file >> 4) * UINT64_C(0x9e3779b97f4a7c15) >> 56];
-}
-
-static void register_cookie(struct wsf_cookie *cookie)
-{
-	struct wsf_cookie **head = bucket(cookie->file);
-
-	pthread_mutex_lock(&registry_lock);
-	cookie->next = *head;
-	*head = cookie;
-	pthread_mutex_unlock(&registry_lock);
-}
-
-static void unregister_cookie(struct wsf_cookie *cookie)
-{
-	struct wsf_cookie **at = bucket(cookie->file);
-
-	pthread_mutex_lock(&registry_lock);
-	while (*at != NULL && *at != cookie)
-		at = &(*at)->next;
-	if (*at != NULL)
-		*at = cookie->next;
-	pthread_mutex_unlock(&registry_lock);
-}
-
-struct wsf_cookie *wsf_cookie_find(FILE *file)
-{
-	struct wsf_cookie *cookie = NULL;
-
-	if (file != NULL) {
-		pthread_mutex_lock(&registry_lock);
-		for (cookie = *bucket(file); cookie != NULL && cookie->file != file;)
-			cookie = cookie->next;
-		pthread_mutex_unlock(&registry_lock);
-	}
-	if (cookie == NULL || cookie->stream == NULL) {
-		errno = EBADF;
-		return NULL;
-	}
-	return cookie;
-}
 
 /* --- what the C library calls --- */
 
@@ -83,11 +32,14 @@ static void forget_position(struct wsf_cookie *cookie)
 #endif
 }
 
-/* What each read and each write begins with. */
-static void begin(struct wsf_cookie *cookie)
+/* What each read and each write begins with. Returns 0 or -EBADF. */
+static int begin(struct wsf_cookie *cookie, bool goes_there)
 {
 	forget_position(cookie);
+	if (!goes_there || wsf_cookie_inherited(cookie))
+		return -EBADF;
 	wsf_cookie_warm_up(cookie);
+	return 0;
 }
 
 /* Whether stdio fills its own buffer, from which bytes can come back, or goes past it for a long fread. */
@@ -98,7 +50,8 @@ static enum wsf_read_kind read_kind(FILE *file, const char *buffer, size_t size)
 	return buffer == file->_IO_buf_base ? WSF_READ_KEEP : WSF_READ_ALL;
 #elif defined(__linux__)
 	(void)buffer;
-	return size <= __fbufsize(file) ? WSF_READ_KEEP : WSF_READ_SOME;
+	/* One byte of an unbuffered stream can come back, too: by ungetc. */
+	return size <= 1 || size <= __fbufsize(file) ? WSF_READ_KEEP : WSF_READ_SOME;
 #else
 	(void)size;
 	return (const unsigned char *)buffer == file->_bf._base ? WSF_READ_KEEP : WSF_READ_SOME;
@@ -110,8 +63,7 @@ ssize_t wsf_cookie_read(struct wsf_cookie *cookie, char *buffer, size_t size, en
 	ssize_t n;
 	int cancel;
 
-	begin(cookie);
-	if (!cookie->reads) {
+	if (begin(cookie, cookie->reads) != 0) {
 		errno = EBADF;
 		return -1;
 	}
@@ -157,8 +109,7 @@ static ssize_t do_write(struct wsf_cookie *cookie, const char *buffer, size_t si
 	ssize_t n;
 	int cancel;
 
-	begin(cookie);
-	if (!cookie->writes) {
+	if (begin(cookie, cookie->writes) != 0) {
 		errno = EBADF;
 		return WRITE_FAILED;
 	}
@@ -174,7 +125,10 @@ static ssize_t do_write(struct wsf_cookie *cookie, const char *buffer, size_t si
 
 ssize_t wsf_cookie_write_some(struct wsf_cookie *cookie, const void *buffer, size_t size)
 {
-	begin(cookie);
+	int rv = begin(cookie, cookie->writes);
+
+	if (rv != 0)
+		return rv;
 	return wsf_stream_write_some(cookie->stream, buffer, size);
 }
 
@@ -189,6 +143,12 @@ static bool gives_back(const struct wsf_cookie *cookie, int64_t back)
 
 	return (file->_flags & 0x800) != 0 || back == file->_IO_read_end - file->_IO_read_ptr;
 }
+#elif defined(__linux__)
+/* musl takes off what it has read ahead before it asks: whatever else comes is a way to another place. */
+static bool gives_back(const struct wsf_cookie *cookie, int64_t back)
+{
+	return back == (int64_t)__freadahead(cookie->file);
+}
 #else
 static bool gives_back(const struct wsf_cookie *cookie, int64_t back)
 {
@@ -200,6 +160,10 @@ static bool gives_back(const struct wsf_cookie *cookie, int64_t back)
 /* A stream has no positions to go to. Returns 0 or -1. */
 static int do_seek(struct wsf_cookie *cookie, int64_t offset, int whence)
 {
+	if (wsf_cookie_inherited(cookie)) {
+		errno = EBADF;
+		return -1;
+	}
 	if (whence == SEEK_CUR && offset <= 0 && gives_back(cookie, -offset) &&
 	    (offset == 0 || wsf_stream_unread(cookie->stream, (size_t)-offset) == 0)) {
 		cookie->just_sought = true;
@@ -233,6 +197,11 @@ static int close_stream(struct wsf_cookie *cookie)
 	else if (cookie->halves != NULL)
 		wsf_stream_stop_reading(cookie->stream);
 	if (last_half(cookie)) {
+		/* Closed already, and nobody is left who could do more. */
+		if (wsf_process_over()) {
+			wsf_stream_shutdown(cookie->stream, 1000, NULL);
+			return wsf_stream_verdict(cookie->stream);
+		}
 		if (inside) {
 			wsf_stream_abandon(cookie->stream);
 			return -EDEADLK;
@@ -250,9 +219,11 @@ static int do_close(struct wsf_cookie *cookie)
 {
 	int saved_errno = errno, cancel = wsf_cancel_off(), rv = 0;
 
-	unregister_cookie(cookie);
+	wsf_cookie_unregister(cookie);
 	wsf_cookie_forget_warm(cookie);
-	if (cookie->stream != NULL)
+	if (wsf_cookie_inherited(cookie))
+		rv = -EBADF;
+	else if (cookie->stream != NULL)
 		rv = close_stream(cookie);
 	else
 		(void)last_half(cookie);
@@ -352,7 +323,7 @@ static struct wsf_cookie *cookie_create(const char *mode, bool reads, bool write
 		goto fail;
 	setvbuf(cookie->file, cookie->buffer, buffer_bytes > 0 ? _IOFBF : _IONBF, buffer_bytes);
 	wsf_cookie_buffer_bind(cookie);
-	register_cookie(cookie);
+	wsf_cookie_register(cookie);
 	return cookie;
 fail:
 	wsf_cookie_buffer_free(cookie);
@@ -389,9 +360,9 @@ int wsf_files_create(struct wsf_files *files, const struct wsf_mode *mode, bool 
 
 void wsf_files_bind(struct wsf_files *files, struct wsf_stream *stream)
 {
-	files->cookie[0]->stream = stream;
+	wsf_cookie_bind(files->cookie[0], stream);
 	if (files->cookie[1] != NULL)
-		files->cookie[1]->stream = wsf_stream_ref(stream);
+		wsf_cookie_bind(files->cookie[1], wsf_stream_ref(stream));
 }
 
 void wsf_files_drop(struct wsf_files *files)

@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include "cookie_private.h"
+#include "lock.h"
+#include "process.h"
 #include "wait.h"
 
 /* From this size on a buffer is a mapping of its own; neighbours become one for the kernel. */
@@ -157,22 +159,24 @@ void wsf_cookie_warm_up(struct wsf_cookie *cookie)
 	if (atomic_load_explicit(&cookie->warmth, memory_order_relaxed) == WSF_USED)
 		return;
 	now_ns = wsf_now_ns();
-	pthread_mutex_lock(&warm_lock);
+	/* A fork may have it, and wait for the lock of all FILEs that fflush(NULL) holds: the next will do. */
+	if (!wsf_try_lock(&warm_lock, WSF_RANK_WARM))
+		return;
 	if (atomic_load_explicit(&cookie->warmth, memory_order_relaxed) == WSF_COLD) {
 		make_room(now_ns);
 		enqueue(cookie, WSF_USED, now_ns);
 	} else {
 		atomic_store_explicit(&cookie->warmth, WSF_USED, memory_order_relaxed);
 	}
-	pthread_mutex_unlock(&warm_lock);
+	wsf_unlock(&warm_lock, WSF_RANK_WARM);
 }
 
 void wsf_cookie_forget_warm(struct wsf_cookie *cookie)
 {
-	pthread_mutex_lock(&warm_lock);
+	wsf_lock(&warm_lock, WSF_RANK_WARM);
 	if (queue[cookie->place].cookie == cookie)
 		queue[cookie->place].cookie = NULL;
-	pthread_mutex_unlock(&warm_lock);
+	wsf_unlock(&warm_lock, WSF_RANK_WARM);
 }
 
 /* Nobody else has the FILE yet. */
@@ -180,10 +184,41 @@ void wsf_cookie_buffer_bind(struct wsf_cookie *cookie)
 {
 	if (cookie->mapped_kib == 0 || ftrylockfile(cookie->file) != 0)
 		return;
-	pthread_mutex_lock(&warm_lock);
+	wsf_lock(&warm_lock, WSF_RANK_WARM);
 	single_depth = lock_depth(cookie->file);
-	pthread_mutex_unlock(&warm_lock);
+	wsf_unlock(&warm_lock, WSF_RANK_WARM);
 	funlockfile(cookie->file);
+}
+
+/* --- the process --- */
+
+static void before_fork(void)
+{
+	wsf_lock_to_fork(&warm_lock);
+}
+
+static void in_parent(void)
+{
+	wsf_unlock_forked(&warm_lock);
+}
+
+/* The parent's buffers stay as they are. */
+static void in_child(void)
+{
+	for (; oldest != next_place; oldest++)
+		queue[oldest % WARM_MAX].cookie = NULL;
+	wsf_unlock_forked(&warm_lock);
+}
+
+static const struct wsf_process_part part = {
+	.before_fork = before_fork,
+	.in_parent = in_parent,
+	.in_child = in_child,
+};
+
+__attribute__((constructor)) static void join(void)
+{
+	wsf_process_join(WSF_PROCESS_BUFFER, &part);
 }
 
 #else

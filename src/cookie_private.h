@@ -19,6 +19,7 @@ struct wsf_cookie {
 	FILE *file;
 	struct wsf_stream *stream;	/* NULL before bind */
 	atomic_uint *halves;		/* of a pair: FILEs that are open, shared by both; NULL = the only one */
+	unsigned generation;		/* the process that opened it: wsf_process_generation */
 	int64_t closing_until_ns;	/* fclose is under way, and has to be over then; 0 = it is not */
 	char *buffer;			/* stdio's: it ignores a size without one (glibc) */
 	_Atomic(const void *) user;	/* the thread whose read or write was the last */
@@ -26,11 +27,23 @@ struct wsf_cookie {
 	uint16_t place;			/* in the queue of warm buffers, under its lock */
 	atomic_uchar warmth;		/* enum wsf_warmth */
 	bool reads : 1, writes : 1;
-	bool just_sought : 1;		/* nothing was read or written since the last seek */
+	bool ended;			/* at exit: nothing is left to be done with it; apart, as the next */
+	bool just_sought;		/* no read or write since the last seek; apart: written without a lock */
 };
 
-/* NULL with errno EBADF where the FILE is none of ours. */
+/* --- cookie_registry.c --- */
+
+/* Its FILE is there, and leads to it from now on; until it is unregistered, at fclose. */
+void wsf_cookie_register(struct wsf_cookie *cookie);
+/* It has this stream from now on, also at exit. */
+void wsf_cookie_bind(struct wsf_cookie *cookie, struct wsf_stream *stream);
+void wsf_cookie_unregister(struct wsf_cookie *cookie);
+/* NULL with errno EBADF where the FILE is none of ours, or none of this process'. */
 struct wsf_cookie *wsf_cookie_find(FILE *file);
+/* Whether this process has it from its parent: the stream is the parent's alone, and is not to be touched. */
+bool wsf_cookie_inherited(const struct wsf_cookie *cookie);
+
+/* --- cookie.c --- */
 
 /* The read cookie: at least one byte, 0 = EOF, -1 with errno. The FILE is locked. */
 ssize_t wsf_cookie_read(struct wsf_cookie *cookie, char *buffer, size_t size, enum wsf_read_kind kind);

@@ -24,9 +24,11 @@ static int random_bytes(void *out, int size)
 {
 	int rv;
 
+	wsf_process_enter();
 	ERR_set_mark();
 	rv = RAND_bytes(out, size) == 1 ? 0 : -EIO;
 	ERR_pop_to_mark();
+	wsf_process_leave();
 	return rv;
 }
 
@@ -48,6 +50,7 @@ int wsf_crypto_accept(const char *key, char out[WSF_ACCEPT_TEXT_BYTES])
 	EVP_MD_CTX *context;
 	bool done;
 
+	wsf_process_enter();
 	ERR_set_mark();
 	context = EVP_MD_CTX_new();
 	done = context != NULL && EVP_DigestInit_ex(context, EVP_sha1(), NULL) == 1 &&
@@ -55,6 +58,7 @@ int wsf_crypto_accept(const char *key, char out[WSF_ACCEPT_TEXT_BYTES])
 	    EVP_DigestUpdate(context, guid, strlen(guid)) == 1 && EVP_DigestFinal_ex(context, digest, NULL) == 1;
 	EVP_MD_CTX_free(context);
 	ERR_pop_to_mark();
+	wsf_process_leave();
 	if (!done)
 		return -EIO;
 	EVP_EncodeBlock((unsigned char *)out, digest, ACCEPT_BYTES);

@@ -230,13 +230,28 @@ static void admit(struct wsf_inflater *inflater, unsigned max_ratio, size_t size
 	inflater->in_bytes += size;
 }
 
+/*
+ * How much of the tail goes in at once. It is judged as the message's own bytes are: behind a block that is not
+ * complete it can become as much.
+ */
+static size_t tail_piece(const struct wsf_inflater *inflater, unsigned max_ratio)
+{
+	size_t left = sizeof tail - inflater->tail_done;
+
+	if (inflater->full)
+		return 0;
+	if (max_ratio != 0 && allowed(inflater->in_bytes, max_ratio) - inflater->out_bytes < left * MAX_GROWTH)
+		return 1;
+	return left;
+}
+
 /* One step of zlib's; *used and *put grow. The tail's turn comes when the message's own bytes have all come out. */
-static int step(struct wsf_inflater *inflater, const uint8_t *in, size_t in_bytes, size_t *used, uint8_t *out,
-    size_t room, size_t *put)
+static int step(struct wsf_inflater *inflater, unsigned max_ratio, const uint8_t *in, size_t in_bytes, size_t *used,
+    uint8_t *out, size_t room, size_t *put)
 {
 	bool in_tail = in_bytes == *used && inflater->admitted_bytes == 0 &&
 	    (inflater->tail_done > 0 || !inflater->full);
-	size_t n = in_tail ? sizeof tail - inflater->tail_done : inflater->admitted_bytes, taken, made;
+	size_t n = in_tail ? tail_piece(inflater, max_ratio) : inflater->admitted_bytes, taken, made;
 	int rv;
 
 	if (!in_tail && n > in_bytes - *used)
@@ -318,7 +333,7 @@ int wsf_deflate_inflate(struct wsf_deflate *deflate, const uint8_t *in, size_t i
 		}
 		if (*put == out_bytes || (!inflater->full && inflater->admitted_bytes > 0 && *used == in_bytes))
 			return 0;
-		rv = step(inflater, in, in_bytes, used, out, out_bytes - *put, put);
+		rv = step(inflater, max_ratio, in, in_bytes, used, out, out_bytes - *put, put);
 	}
 	return rv;
 }

@@ -75,7 +75,8 @@ void wsf_deflate_idle(struct wsf_deflate *deflate);
  * put), 0 = all was taken, or out is full: call again with what is left (in_bytes may then be 0) and more room,
  * -EPROTO (not deflate), -EMSGSIZE (over max_ratio), -ENOMEM; what was put before an error counts. out may not be
  * NULL; a caller that discards gives a scratch. However a message is cut and whatever the room, the same bytes come
- * out, and then the same error.
+ * out, and then the same error; but for a peer that goes behind a window it agreed to, of less than 32 KiB: zlib
+ * refuses that only where it does not have the bytes any more, so the error may come earlier or later.
  */
 int wsf_deflate_inflate(struct wsf_deflate *deflate, const uint8_t *in, size_t in_bytes, bool last, size_t *used,
     uint8_t *out, size_t out_bytes, size_t *put);

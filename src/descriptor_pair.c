@@ -6,12 +6,12 @@
 #ifdef __linux__
 
 #include <poll.h>
-#include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
+#include "process.h"
+#include "lock.h"
 #include "wait.h"
 
 /*
@@ -26,40 +26,6 @@
  */
 #define LEAVE_MS 250
 
-/* --- a forked child --- */
-
-/*
- * A child that goes on without exec has our ends, too, and as long as it lived the program would not see them closed.
- * So it closes them at once.
- */
-static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_once_t watch_once = PTHREAD_ONCE_INIT;
-static struct wsf_pair *list;
-
-static void before_fork(void)
-{
-	pthread_mutex_lock(&list_lock);
-}
-
-static void after_fork(void)
-{
-	pthread_mutex_unlock(&list_lock);
-}
-
-static void in_child(void)
-{
-	for (; list != NULL; list = list->next) {
-		close(list->fd);
-		close(list->poller);
-	}
-	pthread_mutex_unlock(&list_lock);
-}
-
-static void watch_forks(void)
-{
-	pthread_atfork(before_fork, after_fork, in_child);
-}
-
 /* --- life --- */
 
 static int prepare(struct wsf_pair *pair, int theirs)
@@ -67,7 +33,7 @@ static int prepare(struct wsf_pair *pair, int theirs)
 	struct epoll_event event = { .events = EPOLLIN | EPOLLRDHUP | EPOLLET };
 	int bytes = BUFFER_BYTES;
 
-	pair->poller = epoll_create1(EPOLL_CLOEXEC);
+	pair->poller = WSF_OWNED(epoll_create1(EPOLL_CLOEXEC));
 	if (pair->poller < 0)
 		return -errno;
 	setsockopt(theirs, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
@@ -76,41 +42,29 @@ static int prepare(struct wsf_pair *pair, int theirs)
 	    epoll_ctl(pair->poller, EPOLL_CTL_ADD, pair->fd, &event) == 0)
 		return 0;
 	bytes = errno;
-	close(pair->poller);
+	wsf_process_close(pair->poller);
 	return -bytes;
-}
-
-static int open_locked(struct wsf_pair *pair, int *theirs)
-{
-	int ends[2], rv;
-
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
-		return -errno;
-	pair->fd = ends[0];
-	rv = prepare(pair, ends[1]);
-	if (rv != 0) {
-		close(ends[0]);
-		close(ends[1]);
-		return rv;
-	}
-	*theirs = ends[1];
-	pair->next = list;
-	pair->before = &list;
-	if (list != NULL)
-		list->before = &pair->next;
-	list = pair;
-	return 0;
 }
 
 int wsf_pair_open(struct wsf_pair *pair, int *theirs)
 {
-	int rv;
+	int ends[2], rv;
 
-	pthread_once(&watch_once, watch_forks);
-	pthread_mutex_lock(&list_lock);
-	rv = open_locked(pair, theirs);
-	pthread_mutex_unlock(&list_lock);
-	return rv;
+	/* Ours, from the moment that it is there. */
+	wsf_process_begin_own();
+	rv = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0 ? -errno : 0;
+	(void)wsf_process_end_own(rv == 0 ? ends[0] : -1);
+	if (rv != 0)
+		return rv;
+	pair->fd = ends[0];
+	rv = prepare(pair, ends[1]);
+	if (rv != 0) {
+		wsf_process_close(ends[0]);
+		wsf_process_close(ends[1]);
+		return rv;
+	}
+	*theirs = ends[1];
+	return 0;
 }
 
 /* --- to the program --- */
@@ -192,6 +146,7 @@ void wsf_pair_wait(const struct wsf_pair *pair, int64_t until_ns)
 {
 	struct epoll_event event;
 
+	wsf_assert_may_wait();
 	(void)epoll_wait(pair->poller, &event, 1, wsf_deadline_left_ms(until_ns));
 }
 
@@ -209,19 +164,15 @@ void wsf_pair_close(struct wsf_pair *pair, bool broken)
 {
 	uint8_t rest[4096];
 
+	wsf_assert_may_wait();
 	shutdown(pair->fd, broken ? SHUT_RD : SHUT_RDWR);
 	if (!broken)
 		while (recv(pair->fd, rest, sizeof rest, MSG_DONTWAIT) > 0)
 			;
 	else if (queued(pair) > 1)
 		poll(NULL, 0, LEAVE_MS);
-	pthread_mutex_lock(&list_lock);
-	*pair->before = pair->next;
-	if (pair->next != NULL)
-		pair->next->before = pair->before;
-	close(pair->poller);
-	close(pair->fd);
-	pthread_mutex_unlock(&list_lock);
+	wsf_process_close(pair->poller);
+	wsf_process_close(pair->fd);
 }
 
 #else

@@ -20,11 +20,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Legend: [I] immutable, [P] the lock of the list of pairs. */
 struct wsf_pair {
-	int fd;				/* [I] ours */
-	int poller;			/* [I] epoll: fd can always be read, so only changes are of interest */
-	struct wsf_pair *next, **before;	/* [P] */
+	int fd;				/* ours */
+	int poller;			/* epoll: fd can always be read, so only changes are of interest */
 };
 
 /* *theirs is the program's. Returns 0 or a negative errno; -EPROTONOSUPPORT where there is no such pair. */

@@ -10,6 +10,7 @@
 #include "deflate.h"
 #include "dial.h"
 #include "observe.h"
+#include "process.h"
 #include "proxy.h"
 #include "tls.h"
 #include "tunnel.h"
@@ -82,7 +83,7 @@ static int connect_through(const struct wsf_proxy *proxy, const struct hop *hop,
 	rv = wsf_tunnel(fd, proxy, hop->url, values->user_agent, values->max_header_bytes, deadline_ns, failure);
 	if (rv == 0)
 		return fd;
-	close(fd);
+	wsf_process_close(fd);
 	return rv;
 }
 
@@ -168,7 +169,7 @@ static int start_stream(const struct hop *hop, int fd, struct wsf_tls *tls, int6
 	wsf_wipe_free(authorization);
 	if (rv != 0) {
 		wsf_tls_free(tls);
-		close(fd);
+		wsf_process_close(fd);
 	}
 	return rv;
 }
@@ -184,7 +185,7 @@ static int try_hop(const struct hop *hop, struct wsf_stream **stream, struct wsf
 	*stream = NULL;
 	if (rv != 0) {
 		if (hop->fd >= 0)
-			close(hop->fd);
+			wsf_process_close(hop->fd);
 		return rv;
 	}
 	fd = connect_hop(hop, wsf_deadline_ns(values->connect_timeout_ms), failure);
@@ -195,7 +196,7 @@ static int try_hop(const struct hop *hop, struct wsf_stream **stream, struct wsf
 	deadline_ns = wsf_deadline_ns(values->handshake_timeout_ms);
 	if (tls != NULL && (rv = wsf_tls_connect(tls, fd, deadline_ns, failure)) != 0) {
 		wsf_tls_free(tls);
-		close(fd);
+		wsf_process_close(fd);
 		return rv;
 	}
 	if ((rv = start_stream(hop, fd, tls, deadline_ns, stream, failure)) != 0) {
@@ -404,7 +405,7 @@ int wsf_dial_over(struct wsf_service *service, int fd, const struct wsf_url *url
 	int rv = check_use(url, values, failure);
 
 	if (rv != 0) {
-		close(fd);
+		wsf_process_close(fd);
 	} else if ((rv = try_hop(&hop, stream, failure)) != 0) {
 		if (*stream != NULL)
 			wsf_stream_discard(*stream);

@@ -51,6 +51,21 @@ static int set_extensions(struct wsf_endpoint *endpoint, const char *extensions)
 	return endpoint->extensions != NULL ? 0 : -ENOMEM;
 }
 
+/*
+ * RFC 9110, section 15.2: any number of 1xx may come before the answer itself, asked for or not; together they are no
+ * longer than one header block may be.
+ */
+static bool skip_interim(struct wsf_http *http)
+{
+	size_t left_bytes = http->limit_bytes - http->used_bytes;
+
+	if (http->status >= 200 || http->status == 101 || http->minor_version < 1)
+		return false;
+	wsf_http_clear(http);
+	wsf_http_init(http, WSF_HTTP_RESPONSE, left_bytes);
+	return true;
+}
+
 static void answer_arrived(struct wsf_endpoint *endpoint, struct wsf_events *events)
 {
 	const struct wsf_endpoint_config *config = &endpoint->opening->config;
@@ -58,6 +73,8 @@ static void answer_arrived(struct wsf_endpoint *endpoint, struct wsf_events *eve
 	char reason[sizeof events->text], extensions[WSF_EXTENSIONS_MAX];
 	int rv;
 
+	if (skip_interim(&endpoint->http))
+		return;
 	events->http_status = endpoint->http.status;
 	rv = wsf_http_check_answer(&endpoint->http, endpoint->opening->accept, config->subprotocols, &subprotocol,
 	    reason, sizeof reason);

@@ -154,7 +154,7 @@ static int take_line_start(struct wsf_http *http, char c)
 	if (!is_token_char(c))
 		return refuse(http, -EPROTO, "a bad character in the name of an HTTP header field");
 	if (http->field_count == WSF_HTTP_MAX_FIELDS)
-		return refuse(http, -EPROTO, "too many HTTP header fields");
+		return refuse(http, -EMSGSIZE, "too many HTTP header fields");
 	http->field_count++;
 	return enter(http, STATE_NAME);
 }

@@ -45,9 +45,9 @@ void wsf_http_clear(struct wsf_http *http);
  * Take bytes up to the end of the header block and not one more; *used says how many, up to the first bad byte where
  * there is one. A block that is complete or refused stays so, and takes nothing more. Returns 1 = complete, 0 = all
  * were taken and more are needed, or a negative errno with a static one-line reason: -EPROTO (malformed: bare CR or LF,
- * NUL or other control characters, obsolete folding, space before the colon, an empty or non-token name, over
- * WSF_HTTP_MAX_FIELDS fields, not an HTTP start line), -EMSGSIZE (over limit_bytes), -ENOMEM. Garbage is refused as
- * soon as it can't become a start line. Work is linear in the bytes, however they are split.
+ * NUL or other control characters, obsolete folding, space before the colon, an empty or non-token name, not an HTTP
+ * start line), -EMSGSIZE (over limit_bytes, or WSF_HTTP_MAX_FIELDS fields), -ENOMEM. Garbage is refused as soon as it
+ * can't become a start line. Work is linear in the bytes, however they are split.
  */
 int wsf_http_feed(struct wsf_http *http, const void *in, size_t size, size_t *used, const char **reason);
 
@@ -113,9 +113,9 @@ void wsf_http_realm(const struct wsf_http *http, char *out, size_t out_bytes);
 
 /*
  * Judge a server's answer (RFC 6455, section 4.1): 101 with Upgrade: websocket, Connection: upgrade, the exact accept
- * value once, at most one subprotocol and it among the offered; extensions are not judged. Returns 0, or -EACCES (401,
- * 403, 407; the reason names the realm), -ECONNABORTED (another status), -EPROTO, with a one-line reason. *subprotocol
- * is one of the offered or NULL.
+ * value once, no body announced, at most one subprotocol and it among the offered; extensions are not judged. Returns
+ * 0, or -EACCES (401, 403, 407; the reason names the realm), -ECONNABORTED (another status), -EPROTO, with a one-line
+ * reason. *subprotocol is one of the offered or NULL.
  */
 int wsf_http_check_answer(const struct wsf_http *http, const char *accept, const char *const *offered,
     const char **subprotocol, char *reason, size_t reason_bytes);
@@ -130,7 +130,8 @@ struct wsf_http_rules {
 /*
  * Judge a client's request (RFC 6455, section 4.2.1). Returns the HTTP status to answer with and a short reason: 101,
  * 400 (no, several or a malformed Host, bad key, a body announced, a target that is not an absolute path or has a
- * fragment, HTTP/1.0, Sec-WebSocket-Key or -Version repeated), 403 (origin), 404 (path), 405 (method not GET), 426 (no
+ * fragment, HTTP/1.0, Sec-WebSocket-Key or -Version repeated, malformed lists in Connection, Sec-WebSocket-Protocol or
+ * -Extensions, a subprotocol named twice or over 128 of them), 403 (origin), 404 (path), 405 (method not GET), 426 (no
  * upgrade to websocket, or a version other than 13). The default origin rule: the Origin is of http or https, and its
  * host and port equal the Host header's (the default port of the Origin's scheme stands for an absent one); "null"
  * never matches but by "*" or by name, and several Origins never do. Named origins are compared part by part, case

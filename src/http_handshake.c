@@ -62,6 +62,18 @@ static int judge_status(const struct wsf_http *http, char *reason, size_t reason
 	return denied ? -EACCES : -ECONNABORTED;
 }
 
+static bool announces_body(const struct wsf_http *http)
+{
+	struct wsf_http_field field = { 0 };
+
+	while (wsf_http_next_field(http, &field)) {
+		if (wsf_http_equal_fold(field.name, "Transfer-Encoding") ||
+		    (wsf_http_equal_fold(field.name, "Content-Length") && strcmp(field.value, "0") != 0))
+			return true;
+	}
+	return wsf_http_field_count(http, "Content-Length") > 1;
+}
+
 static const char *answer_fault(const struct wsf_http *http, const char *accept)
 {
 	const char *upgrade = wsf_http_field(http, "Upgrade"), *value = wsf_http_field(http, "Sec-WebSocket-Accept");
@@ -72,6 +84,11 @@ static const char *answer_fault(const struct wsf_http *http, const char *accept)
 		return "the server's answer has no \"Upgrade: websocket\"";
 	if (!wsf_http_has_token(http, "Connection", "upgrade"))
 		return "the server's answer has no \"Connection: Upgrade\"";
+	if (!wsf_http_tokens_valid(http, "Connection"))
+		return "the Connection header of the server's answer is malformed";
+	/* RFC 9110, section 8.6, and RFC 9112, section 6.1, forbid both: who believes them reads frames as a body. */
+	if (announces_body(http))
+		return "the server's answer announces a body";
 	if (value == NULL)
 		return "the server's answer has no Sec-WebSocket-Accept";
 	if (wsf_http_field_count(http, "Sec-WebSocket-Accept") > 1)
@@ -105,18 +122,6 @@ int wsf_http_check_answer(const struct wsf_http *http, const char *accept, const
 	}
 	*subprotocol = chosen != NULL ? *offered : NULL;
 	return 0;
-}
-
-static bool announces_body(const struct wsf_http *http)
-{
-	struct wsf_http_field field = { 0 };
-
-	while (wsf_http_next_field(http, &field)) {
-		if (wsf_http_equal_fold(field.name, "Transfer-Encoding") ||
-		    (wsf_http_equal_fold(field.name, "Content-Length") && strcmp(field.value, "0") != 0))
-			return true;
-	}
-	return false;
 }
 
 /* base64 of 16 bytes; the bits behind them may be anything (RFC 4648, section 3.5) */
@@ -172,6 +177,8 @@ static int judge_websocket(const struct wsf_http *http, const struct wsf_http_ru
 	if (!wsf_http_has_token(http, "Upgrade", "websocket") || !wsf_http_has_token(http, "Connection", "upgrade")) {
 		*reason = "this is a WebSocket server";
 		status = 426;
+	} else if (!wsf_http_tokens_valid(http, "Connection")) {
+		*reason = "the Connection header is malformed";
 	} else if (wsf_http_field_count(http, "Sec-WebSocket-Version") > 1) {
 		*reason = "more than one Sec-WebSocket-Version";
 	} else if (version == NULL || strcmp(version, "13") != 0) {
@@ -179,6 +186,10 @@ static int judge_websocket(const struct wsf_http *http, const struct wsf_http_ru
 		status = 426;
 	} else if (key == NULL || wsf_http_field_count(http, "Sec-WebSocket-Key") > 1 || !key_valid(key)) {
 		*reason = "one Sec-WebSocket-Key of 16 bytes in base64 is needed";
+	} else if (!wsf_http_tokens_unique(http, "Sec-WebSocket-Protocol")) {
+		*reason = "Sec-WebSocket-Protocol is malformed";
+	} else if (!wsf_http_extensions_valid(http)) {
+		*reason = "Sec-WebSocket-Extensions is malformed";
 	} else if (!wsf_http_origin_allowed(http, rules->allowed_origins)) {
 		*reason = "the origin is not allowed";
 		status = 403;

@@ -26,17 +26,37 @@ struct origin {
 
 /* --- parts --- */
 
+static bool parse_address(const char *host, size_t host_bytes, struct in6_addr *address)
+{
+	char text[INET6_ADDRSTRLEN];
+
+	if (host_bytes < 3 || host[0] != '[' || host_bytes - 2 >= sizeof text)
+		return false;
+	memcpy(text, host + 1, host_bytes - 2);
+	text[host_bytes - 2] = '\0';
+	return inet_pton(AF_INET6, text, address) == 1;
+}
+
+static bool is_escape(const char *text)
+{
+	static const char digits[] = "0123456789abcdefABCDEF";
+
+	return text[0] == '%' && text[1] != '\0' && strchr(digits, text[1]) != NULL && text[2] != '\0' &&
+	    strchr(digits, text[2]) != NULL;
+}
+
 /* The length of the host at the start of text (RFC 3986, section 3.2.2), 0 where there is none. */
 static size_t host_length(const char *text)
 {
+	struct in6_addr address;
 	size_t length = 0;
 
 	if (*text == '[') {
-		length = 1 + strspn(text + 1, "0123456789abcdefABCDEF:.");
-		return length > 1 && text[length] == ']' ? length + 1 : 0;
+		length = strcspn(text, "]");
+		return text[length] == ']' && parse_address(text, length + 1, &address) ? length + 1 : 0;
 	}
-	while (wsf_http_is_alnum(text[length]) ||
-	    (text[length] != '\0' && strchr("-._~%!$&'()*+,;=", text[length]) != NULL))
+	while (wsf_http_is_alnum(text[length]) || is_escape(text + length) ||
+	    (text[length] != '\0' && strchr("-._~!$&'()*+,;=", text[length]) != NULL))
 		length++;
 	return length;
 }
@@ -115,17 +135,6 @@ static bool labels_valid(const char *text, const char *end, bool *numeric)
 			return false;
 	}
 	return true;
-}
-
-static bool parse_address(const char *host, size_t host_bytes, struct in6_addr *address)
-{
-	char text[INET6_ADDRSTRLEN];
-
-	if (host_bytes < 3 || host[0] != '[' || host_bytes - 2 >= sizeof text)
-		return false;
-	memcpy(text, host + 1, host_bytes - 2);
-	text[host_bytes - 2] = '\0';
-	return inet_pton(AF_INET6, text, address) == 1;
 }
 
 /* --- patterns --- */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: 0BSD */
 /*
- * What http.c (parsing, look-ups), http_handshake.c, http_origin.c and http_connect.c (formatting, judging) share:
- * characters and comparisons, for the C library's depend on the program's locale and HTTP's don't, and a text that
- * grows.
+ * What http.c (parsing, look-ups), http_handshake.c, http_lists.c, http_origin.c and http_connect.c (formatting,
+ * judging) share: characters and comparisons, for the C library's depend on the program's locale and HTTP's don't, and
+ * a text that grows.
  */
 #ifndef WSF_HTTP_PRIVATE_H
 #define WSF_HTTP_PRIVATE_H
@@ -46,6 +46,14 @@ static inline bool wsf_http_equal_fold(const char *a, const char *b)
 
 /* As wsf_http_has_token, but the case counts unless fold. */
 bool wsf_http_lists_have(const struct wsf_http *http, const char *name, const char *token, bool fold);
+
+/*
+ * Whether the list of all fields of that name has an element, and all are tokens; tokens that differ; or extensions and
+ * their parameters as in RFC 6455, section 9.1. True where there is no such field.
+ */
+bool wsf_http_tokens_valid(const struct wsf_http *http, const char *name);
+bool wsf_http_tokens_unique(const struct wsf_http *http, const char *name);
+bool wsf_http_extensions_valid(const struct wsf_http *http);
 
 /* Whether text is a host with or without a port, as in a Host header. */
 bool wsf_http_authority_valid(const char *text);

@@ -6,11 +6,15 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "listener_private.h"
+#include "process.h"
 
 /* Handshakes under way at once; with one more the oldest is cut, so that silent clients keep nobody out. */
 #define PENDING_MAX 1024
+/* So long a handshake may take before it has to give way to others where descriptors have run out. */
+#define HANDSHAKE_NS INT64_C(500000000)
 
 static void append_locked(struct wsf_connection *connection, enum wsf_place place)
 {
@@ -61,6 +65,16 @@ void wsf_listener_changed_locked(struct ws_listener *listener)
 
 /* --- life --- */
 
+/* Half of the descriptors are for what is open, and for the rest of the program. */
+static unsigned most_pending(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur / 2 > PENDING_MAX)
+		return PENDING_MAX;
+	return limit.rlim_cur / 2 > 0 ? (unsigned)(limit.rlim_cur / 2) : 1;
+}
+
 int wsf_listener_create(struct ws_listener **out, struct wsf_options *options, const char *url,
     const struct wsf_listener_ops *ops, void *source)
 {
@@ -74,9 +88,11 @@ int wsf_listener_create(struct ws_listener **out, struct wsf_options *options, c
 		return -ENOMEM;
 	}
 	atomic_init(&listener->refs, 1);
+	listener->generation = wsf_process_generation();
 	listener->ops = ops;
 	listener->source = source;
 	listener->options = wsf_options_ref(options);
+	listener->most_pending = most_pending();
 	listener->pollfd = (struct wsf_pollfd)WSF_POLLFD_NONE;
 	pthread_mutex_init(&listener->lock, NULL);
 	wsf_event_init(&listener->event);
@@ -111,6 +127,11 @@ const char *ws_listener_url(const struct ws_listener *listener)
 	return listener->url;
 }
 
+bool wsf_listener_inherited(const struct ws_listener *listener)
+{
+	return listener->generation != wsf_process_generation();
+}
+
 void wsf_connection_free(struct wsf_connection *connection)
 {
 	wsf_listener_unref(connection->listener);
@@ -135,22 +156,23 @@ static int stream_admit(void *user, struct wsf_stream *stream, struct wsf_admiss
 	bool full, ending;
 	int status;
 
-	pthread_mutex_lock(&listener->lock);
+	wsf_lock(&listener->lock, WSF_RANK_LISTENER);
 	full = most != 0 && listener->open >= most;
-	ending = listener->ending;
+	/* Or it has just been dropped. */
+	ending = connection->place != PENDING || listener->ending;
 	connection->counted = !full && !ending;
 	if (connection->counted)
 		listener->open++;
-	pthread_mutex_unlock(&listener->lock);
+	wsf_unlock(&listener->lock, WSF_RANK_LISTENER);
 	if (full || ending) {
 		admission->reason = full ? "too many connections" : "the server is going away";
 		return 503;
 	}
 	status = wsf_stream_authorize(stream, admission);
 	if (status != 101) {
-		pthread_mutex_lock(&listener->lock);
+		wsf_lock(&listener->lock, WSF_RANK_LISTENER);
 		uncount_locked(connection);
-		pthread_mutex_unlock(&listener->lock);
+		wsf_unlock(&listener->lock, WSF_RANK_LISTENER);
 	}
 	return status;
 }
@@ -161,40 +183,62 @@ static void stream_opened(void *user, struct wsf_stream *stream)
 	struct ws_listener *listener = connection->listener;
 	bool ending;
 
-	pthread_mutex_lock(&listener->lock);
+	wsf_lock(&listener->lock, WSF_RANK_LISTENER);
 	ending = listener->ending;
 	if (connection->place == PENDING) {
 		wsf_connection_move_locked(connection, ending ? TURNED_AWAY : READY);
 		wsf_listener_changed_locked(listener);
 	}
-	pthread_mutex_unlock(&listener->lock);
+	wsf_unlock(&listener->lock, WSF_RANK_LISTENER);
 	if (ending)
 		wsf_stream_turn_away(stream, WSF_GOING_AWAY);
 }
 
-/* Before or after it was opened. */
-static void stream_over(void *user, struct wsf_stream *stream)
+static void over_locked(struct wsf_connection *connection)
+{
+	struct ws_listener *listener = connection->listener;
+
+	uncount_locked(connection);
+	connection->ended = true;
+	/* Its descriptor may be what was missing. */
+	if (listener->exhausted && !listener->paused && !listener->ending && !listener->over)
+		listener->ops->resume(listener->source);
+	listener->exhausted = false;
+	if (listener->ending)
+		wsf_event_notify(&listener->event);
+}
+
+/* Before it was opened: its observers have nothing to be told, so that nobody waits for them. */
+static void stream_failed(void *user, struct wsf_stream *stream)
+{
+	struct wsf_connection *connection = user;
+	struct ws_listener *listener = connection->listener;
+
+	wsf_lock(&listener->lock, WSF_RANK_LISTENER);
+	over_locked(connection);
+	wsf_connection_remove_locked(connection);
+	wsf_unlock(&listener->lock, WSF_RANK_LISTENER);
+	wsf_connection_free(connection);
+	wsf_stream_unref(stream);
+}
+
+static void stream_ended(void *user, struct wsf_stream *stream)
 {
 	struct wsf_connection *connection = user;
 	struct ws_listener *listener = connection->listener;
 	enum wsf_place place;
 
-	pthread_mutex_lock(&listener->lock);
+	(void)stream;
+	wsf_lock(&listener->lock, WSF_RANK_LISTENER);
 	place = connection->place;
-	uncount_locked(connection);
-	connection->ended = true;
+	over_locked(connection);
 	if (place == TURNED_AWAY)
 		wsf_connection_move_locked(connection, OVER);
 	else if (place != READY)
 		wsf_connection_remove_locked(connection);
-	if (listener->ending)
-		wsf_event_notify(&listener->event);
-	pthread_mutex_unlock(&listener->lock);
-	if (place == READY || place == TURNED_AWAY)
-		return;
-	wsf_connection_free(connection);
-	if (place != ACCEPTED && place != TOLD)
-		wsf_stream_unref(stream);
+	wsf_unlock(&listener->lock, WSF_RANK_LISTENER);
+	if (place == ACCEPTED || place == TOLD)
+		wsf_connection_free(connection);
 }
 
 static int connection_new(struct wsf_connection **out, struct ws_listener *listener, struct wsf_stream_setup *setup)
@@ -208,8 +252,8 @@ static int connection_new(struct wsf_connection **out, struct ws_listener *liste
 	setup->owner = (struct wsf_stream_owner){
 		.admit = stream_admit,
 		.opened = stream_opened,
-		.failed = stream_over,
-		.ended = stream_over,
+		.failed = stream_failed,
+		.ended = stream_ended,
 		.user = connection,
 	};
 	if ((rv = wsf_stream_create(&connection->stream, setup)) != 0) {
@@ -217,44 +261,66 @@ static int connection_new(struct wsf_connection **out, struct ws_listener *liste
 		return rv;
 	}
 	connection->listener = listener;
+	connection->since_ns = wsf_now_ns();
 	atomic_fetch_add(&listener->refs, 1);
 	*out = connection;
 	return 0;
 }
 
 /*
- * The oldest of those whose handshakes are not done, if they are too many, with a reference. The next call finds
- * another one: many may come before the first is cut.
+ * The oldest of those whose handshakes are not done, with a reference, to be cut; NULL = none. The next call finds
+ * another one: many may come before the first is gone. Who is let in already and about to be open is spared, as nobody
+ * but its observers' thread could let go of it then.
  */
-static struct wsf_stream *drop_oldest_locked(struct ws_listener *listener)
+static struct wsf_stream *drop_oldest_locked(struct ws_listener *listener, int64_t before_ns)
 {
 	struct wsf_connection *oldest = listener->lists[PENDING].first;
 
-	if (listener->lists[PENDING].count <= PENDING_MAX)
+	while (oldest != NULL && oldest->counted)
+		oldest = oldest->next;
+	if (oldest == NULL || oldest->since_ns > before_ns)
 		return NULL;
 	wsf_connection_move_locked(oldest, TURNED_AWAY);
 	return wsf_stream_ref(oldest->stream);
 }
 
+static void cut(struct wsf_stream *stream)
+{
+	if (stream == NULL)
+		return;
+	wsf_stream_cut(stream);
+	wsf_stream_unref(stream);
+}
+
+void wsf_listener_exhausted(struct ws_listener *listener)
+{
+	struct wsf_stream *oldest;
+
+	wsf_lock(&listener->lock, WSF_RANK_LISTENER);
+	listener->exhausted = true;
+	/* It is tried again soon. */
+	oldest = drop_oldest_locked(listener, wsf_now_ns() - HANDSHAKE_NS);
+	wsf_unlock(&listener->lock, WSF_RANK_LISTENER);
+	cut(oldest);
+}
+
 int wsf_listener_put(struct ws_listener *listener, struct wsf_stream_setup *setup, struct wsf_stream **stream)
 {
 	struct wsf_connection *connection;
-	struct wsf_stream *oldest;
+	struct wsf_stream *oldest = NULL;
 	bool ending;
 	int rv = connection_new(&connection, listener, setup);
 
 	if (rv != 0)
 		return rv;
-	pthread_mutex_lock(&listener->lock);
+	wsf_lock(&listener->lock, WSF_RANK_LISTENER);
 	ending = listener->ending;
 	if (!ending)
 		append_locked(connection, PENDING);
-	oldest = drop_oldest_locked(listener);
-	pthread_mutex_unlock(&listener->lock);
-	if (oldest != NULL) {
-		wsf_stream_cut(oldest);
-		wsf_stream_unref(oldest);
-	}
+	if (listener->lists[PENDING].count > listener->most_pending)
+		oldest = drop_oldest_locked(listener, INT64_MAX);
+	wsf_unlock(&listener->lock, WSF_RANK_LISTENER);
+	cut(oldest);
 	*stream = connection->stream;
 	if (!ending)
 		return 0;
@@ -267,10 +333,10 @@ bool wsf_listener_full(struct ws_listener *listener)
 {
 	bool full;
 
-	pthread_mutex_lock(&listener->lock);
+	wsf_lock(&listener->lock, WSF_RANK_LISTENER);
 	full = listener->lists[READY].count >= (unsigned)wsf_options_get(listener->options)->backlog;
 	listener->paused = full;
-	pthread_mutex_unlock(&listener->lock);
+	wsf_unlock(&listener->lock, WSF_RANK_LISTENER);
 	return full;
 }
 
@@ -283,20 +349,20 @@ static void cut_pending_locked(struct ws_listener *listener)
 	while ((connection = listener->lists[PENDING].first) != NULL) {
 		wsf_connection_move_locked(connection, TURNED_AWAY);
 		stream = wsf_stream_ref(connection->stream);
-		pthread_mutex_unlock(&listener->lock);
+		wsf_unlock(&listener->lock, WSF_RANK_LISTENER);
 		wsf_stream_let_go(stream);
 		wsf_stream_unref(stream);
-		pthread_mutex_lock(&listener->lock);
+		wsf_lock(&listener->lock, WSF_RANK_LISTENER);
 	}
 }
 
 void wsf_listener_over(struct ws_listener *listener, bool last)
 {
-	pthread_mutex_lock(&listener->lock);
+	wsf_lock(&listener->lock, WSF_RANK_LISTENER);
 	if (last)
 		cut_pending_locked(listener);
 	listener->over = true;
 	listener->closed = last;
 	wsf_listener_changed_locked(listener);
-	pthread_mutex_unlock(&listener->lock);
+	wsf_unlock(&listener->lock, WSF_RANK_LISTENER);
 }

@@ -15,7 +15,7 @@
 
 /* What a listener asks of its source. */
 struct wsf_listener_ops {
-	/* Any thread, the listener's lock held: connections are wanted again, after wsf_listener_full. */
+	/* Any thread, the listener's lock held: connections are wanted again, after wsf_listener_full or _exhausted. */
 	void (*resume)(void *source);
 	/*
 	 * A program's thread, once, no lock held: no connection may come any more. wsf_listener_over follows as the
@@ -37,6 +37,8 @@ int wsf_listener_create(struct ws_listener **listener, struct wsf_options *optio
     const struct wsf_listener_ops *ops, void *source);
 /* For an opener that fails behind the former: nothing was put in, and the source is not told. NULL does nothing. */
 void wsf_listener_drop(struct ws_listener *listener);
+/* Whether this process has it from its parent: it is the parent's alone. */
+bool wsf_listener_inherited(const struct ws_listener *listener);
 /* Its source, if that is of these operations, else NULL. */
 void *wsf_listener_source(const struct ws_listener *listener, const struct wsf_listener_ops *ops);
 
@@ -49,6 +51,8 @@ void *wsf_listener_source(const struct ws_listener *listener, const struct wsf_l
 int wsf_listener_put(struct ws_listener *listener, struct wsf_stream_setup *setup, struct wsf_stream **stream);
 /* Whether enough of them wait: then no more are wanted until ops->resume. Behind each wsf_listener_put. */
 bool wsf_listener_full(struct ws_listener *listener);
+/* A connection can't be taken for want of descriptors: the oldest whose handshake is not done gives way, if any. */
+void wsf_listener_exhausted(struct ws_listener *listener);
 /* No connections come any more: the source broke, or ended. last = behind ops->end, and nothing is called any more. */
 void wsf_listener_over(struct ws_listener *listener, bool last);
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "cancel.h"
 #include "cookie.h"
 #include "listener_private.h"
 #include "opener.h"
@@ -39,12 +40,12 @@ static int next_stream(struct ws_listener *listener, struct wsf_stream **stream)
 	unsigned seen;
 	int rv = 0;
 
-	pthread_mutex_lock(&listener->lock);
+	wsf_lock(&listener->lock, WSF_RANK_LISTENER);
 	while (!listener->ending && !listener->over && ready->count == 0 && rv == 0) {
 		seen = wsf_event_seen(&listener->event);
-		pthread_mutex_unlock(&listener->lock);
+		wsf_unlock(&listener->lock, WSF_RANK_LISTENER);
 		rv = wsf_event_wait(&listener->event, seen, WSF_NO_DEADLINE);
-		pthread_mutex_lock(&listener->lock);
+		wsf_lock(&listener->lock, WSF_RANK_LISTENER);
 	}
 	if (listener->ending || (listener->over && ready->count == 0)) {
 		rv = -EBADF;
@@ -52,7 +53,7 @@ static int next_stream(struct ws_listener *listener, struct wsf_stream **stream)
 		*stream = take_locked(listener, ready->first);
 		rv = 0;
 	}
-	pthread_mutex_unlock(&listener->lock);
+	wsf_unlock(&listener->lock, WSF_RANK_LISTENER);
 	return rv;
 }
 
@@ -84,20 +85,24 @@ static int accept_files(struct ws_listener *listener, const char *mode_text, boo
     struct wsf_failure *failure)
 {
 	struct wsf_mode mode;
-	int rv;
+	int cancel, rv;
 
 	if (listener == NULL)
 		return wsf_fail(failure, EINVAL, "no listener");
+	if (wsf_listener_inherited(listener))
+		return wsf_fail(failure, EBADF, "the listener is of the process that forked this one");
+	cancel = wsf_cancel_off();
 	/* First of all: whoever closes the listener can't tell a call that blocks from one that soon will. */
-	pthread_mutex_lock(&listener->lock);
+	wsf_lock(&listener->lock, WSF_RANK_LISTENER);
 	listener->users++;
-	pthread_mutex_unlock(&listener->lock);
+	wsf_unlock(&listener->lock, WSF_RANK_LISTENER);
 	rv = wsf_mode_parse(&mode, mode_text, failure);
 	if (rv == 0)
 		rv = accept_as(listener, &mode, pair, files, failure);
-	pthread_mutex_lock(&listener->lock);
+	wsf_lock(&listener->lock, WSF_RANK_LISTENER);
 	wsf_listener_leave_locked(listener);
-	pthread_mutex_unlock(&listener->lock);
+	wsf_unlock(&listener->lock, WSF_RANK_LISTENER);
+	wsf_cancel_back(cancel);
 	return rv;
 }
 
@@ -131,20 +136,22 @@ int ws_accept_pair(struct ws_listener *listener, FILE *half[2])
 
 int ws_listener_pollfd(struct ws_listener *listener)
 {
-	int rv = 0, fd = -1;
+	int rv = 0, fd = -1, cancel;
 
-	if (listener == NULL) {
-		errno = EINVAL;
+	if (listener == NULL || wsf_listener_inherited(listener)) {
+		errno = listener == NULL ? EINVAL : EBADF;
 		return -1;
 	}
-	pthread_mutex_lock(&listener->lock);
+	cancel = wsf_cancel_off();
+	wsf_lock(&listener->lock, WSF_RANK_LISTENER);
 	if (listener->pollfd.fd < 0)
 		rv = wsf_pollfd_open(&listener->pollfd);
 	if (rv == 0) {
 		wsf_listener_raise_locked(listener);
 		fd = listener->pollfd.fd;
 	}
-	pthread_mutex_unlock(&listener->lock);
+	wsf_unlock(&listener->lock, WSF_RANK_LISTENER);
+	wsf_cancel_back(cancel);
 	if (rv != 0)
 		errno = -rv;
 	return fd;

@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 
 #include "listener.h"
+#include "lock.h"
 #include "pollfd.h"
 #include "wait.h"
 
@@ -27,6 +28,7 @@ struct wsf_connection {
 	struct ws_listener *listener;	/* [I] one reference */
 	struct wsf_stream *stream;	/* [I] one reference until it is accepted, then the transport's until it ends */
 	enum wsf_place place;		/* [K] */
+	int64_t since_ns;		/* [I] when it came */
 	bool counted;			/* [K] one of max_connections */
 	bool ended;			/* [K] over; only in READY, as there may be something to read */
 };
@@ -42,10 +44,12 @@ struct wsf_connections {
  */
 struct ws_listener {
 	atomic_uint refs;		/* [A] */
+	unsigned generation;		/* [I] the process that opened it: wsf_process_generation */
 	const struct wsf_listener_ops *ops;	/* [I] */
 	void *source;			/* [I] */
 	struct wsf_options *options;	/* [I] */
 	char *url;			/* [I] */
+	unsigned most_pending;		/* [I] handshakes under way at once */
 	pthread_mutex_t lock;
 	struct wsf_event event;		/* ready, ending, over, closed, users and connections changed */
 	struct wsf_pollfd pollfd;	/* [K] raised while ws_accept would not block */
@@ -53,6 +57,7 @@ struct ws_listener {
 	unsigned open;			/* [K] those counted */
 	unsigned users;			/* [K] threads in ws_accept and ws_listener_stop */
 	bool paused;			/* [K] no connection comes until ops->resume */
+	bool exhausted;			/* [K] none comes for want of descriptors: ops->resume when one is free */
 	bool ending;			/* [K] ws_listener_stop or _close was called */
 	bool closing;			/* [K] ws_listener_close was called */
 	bool over, closed;		/* [K] no connections come any more; the source knows nothing of it any more */

@@ -2,6 +2,7 @@
 /* How a listener ends: all at once, or waiting for what is open. */
 #include <errno.h>
 
+#include "cancel.h"
 #include "listener_private.h"
 
 /* What nobody accepted any more is told so; those whose handshakes are not done go in wsf_listener_over. */
@@ -17,10 +18,10 @@ static void turn_away_ready_locked(struct ws_listener *listener)
 		}
 		wsf_connection_move_locked(connection, TURNED_AWAY);
 		stream = wsf_stream_ref(connection->stream);
-		pthread_mutex_unlock(&listener->lock);
+		wsf_unlock(&listener->lock, WSF_RANK_LISTENER);
 		wsf_stream_turn_away(stream, WSF_GOING_AWAY);
 		wsf_stream_unref(stream);
-		pthread_mutex_lock(&listener->lock);
+		wsf_lock(&listener->lock, WSF_RANK_LISTENER);
 	}
 }
 
@@ -31,10 +32,10 @@ static void discard_over_locked(struct ws_listener *listener)
 
 	while ((connection = listener->lists[OVER].first) != NULL) {
 		wsf_connection_remove_locked(connection);
-		pthread_mutex_unlock(&listener->lock);
+		wsf_unlock(&listener->lock, WSF_RANK_LISTENER);
 		wsf_stream_discard(connection->stream);
 		wsf_connection_free(connection);
-		pthread_mutex_lock(&listener->lock);
+		wsf_lock(&listener->lock, WSF_RANK_LISTENER);
 	}
 }
 
@@ -46,10 +47,10 @@ static void tell_accepted_locked(struct ws_listener *listener)
 	while ((connection = listener->lists[ACCEPTED].first) != NULL) {
 		wsf_connection_move_locked(connection, TOLD);
 		stream = wsf_stream_ref(connection->stream);
-		pthread_mutex_unlock(&listener->lock);
+		wsf_unlock(&listener->lock, WSF_RANK_LISTENER);
 		wsf_stream_shutdown(stream, WSF_GOING_AWAY, NULL);
 		wsf_stream_unref(stream);
-		pthread_mutex_lock(&listener->lock);
+		wsf_lock(&listener->lock, WSF_RANK_LISTENER);
 	}
 }
 
@@ -61,9 +62,9 @@ static void end_locked(struct ws_listener *listener)
 	listener->ending = true;
 	wsf_listener_changed_locked(listener);
 	if (first) {
-		pthread_mutex_unlock(&listener->lock);
+		wsf_unlock(&listener->lock, WSF_RANK_LISTENER);
 		listener->ops->end(listener->source);
-		pthread_mutex_lock(&listener->lock);
+		wsf_lock(&listener->lock, WSF_RANK_LISTENER);
 	}
 	turn_away_ready_locked(listener);
 }
@@ -100,9 +101,9 @@ static int wait_locked(struct ws_listener *listener, int64_t deadline)
 	unsigned seen = wsf_event_seen(&listener->event);
 	int rv;
 
-	pthread_mutex_unlock(&listener->lock);
+	wsf_unlock(&listener->lock, WSF_RANK_LISTENER);
 	rv = wsf_event_wait(&listener->event, seen, deadline);
-	pthread_mutex_lock(&listener->lock);
+	wsf_lock(&listener->lock, WSF_RANK_LISTENER);
 	return rv;
 }
 
@@ -111,13 +112,14 @@ int ws_listener_stop(struct ws_listener *listener, int timeout_ms)
 	/* The thread that asks authorize is one that the connections need to get over. */
 	int64_t deadline = wsf_deadline_ns(wsf_stream_authorizing() ? 0 : timeout_ms);
 	bool deadlock;
-	int rv = 0;
+	int cancel, rv = 0;
 
-	if (listener == NULL || timeout_ms < -1) {
-		errno = EINVAL;
+	if (listener == NULL || timeout_ms < -1 || wsf_listener_inherited(listener)) {
+		errno = listener != NULL && wsf_listener_inherited(listener) ? EBADF : EINVAL;
 		return -1;
 	}
-	pthread_mutex_lock(&listener->lock);
+	cancel = wsf_cancel_off();
+	wsf_lock(&listener->lock, WSF_RANK_LISTENER);
 	listener->users++;
 	end_locked(listener);
 	tell_accepted_locked(listener);
@@ -128,7 +130,8 @@ int ws_listener_stop(struct ws_listener *listener, int timeout_ms)
 	if (left_locked(listener) + accepted_locked(listener) == 0)
 		rv = 0;
 	wsf_listener_leave_locked(listener);
-	pthread_mutex_unlock(&listener->lock);
+	wsf_unlock(&listener->lock, WSF_RANK_LISTENER);
+	wsf_cancel_back(cancel);
 	if (rv == 0)
 		return 0;
 	errno = -rv;
@@ -137,17 +140,25 @@ int ws_listener_stop(struct ws_listener *listener, int timeout_ms)
 
 int ws_listener_close(struct ws_listener *listener)
 {
+	int cancel;
+
 	if (listener == NULL)
 		return 0;
-	pthread_mutex_lock(&listener->lock);
+	if (wsf_listener_inherited(listener)) {
+		errno = EBADF;
+		return -1;
+	}
+	cancel = wsf_cancel_off();
+	wsf_lock(&listener->lock, WSF_RANK_LISTENER);
 	listener->closing = true;
 	end_locked(listener);
 	while (listener->users > 0 || !listener->closed || left_locked(listener) > 0)
 		(void)wait_locked(listener, WSF_NO_DEADLINE);
 	discard_over_locked(listener);
 	wsf_pollfd_close(&listener->pollfd);
-	pthread_mutex_unlock(&listener->lock);
+	wsf_unlock(&listener->lock, WSF_RANK_LISTENER);
 	listener->ops->free(listener->source);
 	wsf_listener_unref(listener);
+	wsf_cancel_back(cancel);
 	return 0;
 }

@@ -8,6 +8,7 @@
 
 #include "cancel.h"
 #include "observe_private.h"
+#include "process.h"
 
 /* --- life --- */
 
@@ -54,9 +55,9 @@ static void wait_quiet_locked(struct wsf_observed *observed)
 {
 	unsigned seen = wsf_event_seen(&observed->quiet);
 
-	pthread_mutex_unlock(&observed->thread->lock);
+	wsf_unlock(&observed->thread->lock, WSF_RANK_OBSERVING);
 	(void)wsf_event_wait(&observed->quiet, seen, WSF_NO_DEADLINE);
-	pthread_mutex_lock(&observed->thread->lock);
+	wsf_lock(&observed->thread->lock, WSF_RANK_OBSERVING);
 }
 
 /* Have all delivered, by the observing thread, or here if this is it: an observer of another stream ends this one. */
@@ -83,7 +84,7 @@ bool wsf_observed_end(struct wsf_observed *observed, void (*later)(void *argumen
 	inside = wsf_observed_inside(observed);
 	thread = observed->thread;
 	cancel = wsf_cancel_off();
-	pthread_mutex_lock(&thread->lock);
+	wsf_lock(&thread->lock, WSF_RANK_OBSERVING);
 	if (inside) {
 		observed->ended = true;
 		observed->later = later;
@@ -91,7 +92,7 @@ bool wsf_observed_end(struct wsf_observed *observed, void (*later)(void *argumen
 	} else {
 		empty_locked(observed);
 	}
-	pthread_mutex_unlock(&thread->lock);
+	wsf_unlock(&thread->lock, WSF_RANK_OBSERVING);
 	if (!inside) {
 		wsf_observed_free(observed);
 		wsf_observing_release(thread);
@@ -190,7 +191,7 @@ int wsf_observed_add(struct wsf_observed *observed, unsigned mask, ws_observer *
 	int cancel = wsf_cancel_off(), rv = 0;
 	struct wsf_watcher *watcher;
 
-	pthread_mutex_lock(&observed->thread->lock);
+	wsf_lock(&observed->thread->lock, WSF_RANK_OBSERVING);
 	watcher = observed->watchers;
 	while (watcher != NULL && (watcher->mask == 0 || watcher->observer != observer || watcher->user != user))
 		watcher = watcher->next;
@@ -200,7 +201,7 @@ int wsf_observed_add(struct wsf_observed *observed, unsigned mask, ws_observer *
 		set_mask_locked(observed, watcher, mask);
 	else
 		rv = mask == 0 ? -ENOENT : append_locked(observed, mask, observer, user);
-	pthread_mutex_unlock(&observed->thread->lock);
+	wsf_unlock(&observed->thread->lock, WSF_RANK_OBSERVING);
 	wsf_cancel_back(cancel);
 	return rv;
 }
@@ -344,14 +345,14 @@ static bool wanted_locked(const struct wsf_observed *observed, unsigned type)
 
 void wsf_observed_tell(struct wsf_observed *observed, const struct ws_event *event)
 {
-	pthread_mutex_lock(&observed->thread->lock);
+	wsf_lock(&observed->thread->lock, WSF_RANK_OBSERVING);
 	if (!observed->closed) {
 		if (event->type == WS_EVENT_CLOSED)
 			close_locked(observed, event);
 		else if (wanted_locked(observed, event->type))
 			queue_locked(observed, event);
 	}
-	pthread_mutex_unlock(&observed->thread->lock);
+	wsf_unlock(&observed->thread->lock, WSF_RANK_OBSERVING);
 }
 
 /* --- delivering --- */
@@ -363,9 +364,12 @@ static void call_locked(struct wsf_observed *observed, struct wsf_watcher *watch
 	told.missed = watcher->missed;
 	watcher->missed = 0;
 	observed->running = watcher;
-	pthread_mutex_unlock(&observed->thread->lock);
-	watcher->observer(&told, watcher->user);
-	pthread_mutex_lock(&observed->thread->lock);
+	wsf_unlock(&observed->thread->lock, WSF_RANK_OBSERVING);
+	wsf_assert_unlocked();
+	/* Behind exit, what the program made for its observers may be gone. */
+	if (!wsf_process_over())
+		watcher->observer(&told, watcher->user);
+	wsf_lock(&observed->thread->lock, WSF_RANK_OBSERVING);
 	observed->running = NULL;
 	observed->calls++;
 	wsf_event_notify(&observed->quiet);

@@ -6,14 +6,14 @@
  * [I] immutable after creation, [O] lock of the observing thread, which guards all of its streams, [T] written by the
  * observing thread with that lock held, so that it may read without, [G] life lock.
  *
- * Lock order: the life lock and the lock of an observing thread are never held together. The life lock is held while
- * a thread starts, not while one is joined.
+ * The life lock is held while a thread starts, not while one is joined. lock.h has the order of locks.
  */
 #ifndef WSF_OBSERVE_PRIVATE_H
 #define WSF_OBSERVE_PRIVATE_H
 
 #include <pthread.h>
 
+#include "lock.h"
 #include "observe.h"
 #include "wait.h"
 

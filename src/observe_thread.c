@@ -6,6 +6,7 @@
 
 #include "cancel.h"
 #include "observe_private.h"
+#include "process.h"
 
 /* Guards the current thread and its users. */
 static pthread_mutex_t life_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -72,9 +73,9 @@ static void turn_locked(struct wsf_observing *thread)
 	if (wsf_observed_work_locked(observed)) {
 		append_locked(thread, observed);
 	} else if (observed->ended) {
-		pthread_mutex_unlock(&thread->lock);
+		wsf_unlock(&thread->lock, WSF_RANK_OBSERVING);
 		finish(observed);
-		pthread_mutex_lock(&thread->lock);
+		wsf_lock(&thread->lock, WSF_RANK_OBSERVING);
 	} else {
 		/* With the lock held: whoever waits frees it. */
 		wsf_event_notify(&observed->quiet);
@@ -98,19 +99,19 @@ static void *observing_main(void *argument)
 
 	self = thread;
 	(void)wsf_cancel_off();
-	pthread_mutex_lock(&thread->lock);
+	wsf_lock(&thread->lock, WSF_RANK_OBSERVING);
 	while (thread->queue != NULL || !thread->ending) {
 		if (thread->queue != NULL) {
 			turn_locked(thread);
 			continue;
 		}
 		seen = wsf_event_seen(&thread->work);
-		pthread_mutex_unlock(&thread->lock);
+		wsf_unlock(&thread->lock, WSF_RANK_OBSERVING);
 		(void)wsf_event_wait(&thread->work, seen, WSF_NO_DEADLINE);
-		pthread_mutex_lock(&thread->lock);
+		wsf_lock(&thread->lock, WSF_RANK_OBSERVING);
 	}
 	by_itself = thread->by_itself;
-	pthread_mutex_unlock(&thread->lock);
+	wsf_unlock(&thread->lock, WSF_RANK_OBSERVING);
 	if (by_itself)
 		observing_free(thread);
 	return NULL;
@@ -147,14 +148,14 @@ int wsf_observing_acquire(struct wsf_observing **thread)
 {
 	int rv = 0;
 
-	pthread_mutex_lock(&life_lock);
+	wsf_lock(&life_lock, WSF_RANK_OBSERVERS);
 	if (current == NULL)
 		rv = observing_start(&current);
 	if (rv == 0) {
 		current->users++;
 		*thread = current;
 	}
-	pthread_mutex_unlock(&life_lock);
+	wsf_unlock(&life_lock, WSF_RANK_OBSERVERS);
 	return rv;
 }
 
@@ -163,23 +164,53 @@ void wsf_observing_release(struct wsf_observing *thread)
 	pthread_t id;
 	bool last;
 
-	pthread_mutex_lock(&life_lock);
+	wsf_lock(&life_lock, WSF_RANK_OBSERVERS);
 	last = --thread->users == 0;
 	if (last && current == thread)
 		current = NULL;
 	id = thread->thread;
-	pthread_mutex_unlock(&life_lock);
+	wsf_unlock(&life_lock, WSF_RANK_OBSERVERS);
 	if (!last)
 		return;
-	pthread_mutex_lock(&thread->lock);
+	wsf_lock(&thread->lock, WSF_RANK_OBSERVING);
 	thread->ending = true;
 	thread->by_itself = wsf_observing_is_self(thread);
 	wsf_event_notify(&thread->work);
-	pthread_mutex_unlock(&thread->lock);
+	wsf_unlock(&thread->lock, WSF_RANK_OBSERVING);
 	if (wsf_observing_is_self(thread)) {
 		pthread_detach(id);
 		return;
 	}
+	wsf_assert_may_wait();
 	pthread_join(id, NULL);
 	observing_free(thread);
+}
+
+/* --- the process --- */
+
+static void before_fork(void)
+{
+	wsf_lock_to_fork(&life_lock);
+}
+
+static void in_parent(void)
+{
+	wsf_unlock_forked(&life_lock);
+}
+
+static void in_child(void)
+{
+	current = NULL;
+	wsf_unlock_forked(&life_lock);
+}
+
+static const struct wsf_process_part part = {
+	.before_fork = before_fork,
+	.in_parent = in_parent,
+	.in_child = in_child,
+};
+
+__attribute__((constructor)) static void join(void)
+{
+	wsf_process_join(WSF_PROCESS_OBSERVE, &part);
 }

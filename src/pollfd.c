@@ -8,12 +8,13 @@
 #endif
 
 #include "pollfd.h"
+#include "process.h"
 
 #ifdef __linux__
 
 int wsf_pollfd_open(struct wsf_pollfd *pollfd)
 {
-	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	int fd = WSF_OWNED(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 
 	if (fd < 0)
 		return -errno;
@@ -55,8 +56,8 @@ void wsf_pollfd_set(struct wsf_pollfd *pollfd, bool raised)
 void wsf_pollfd_close(struct wsf_pollfd *pollfd)
 {
 	if (pollfd->fd >= 0)
-		close(pollfd->fd);
+		wsf_process_close(pollfd->fd);
 	if (pollfd->write_fd != pollfd->fd)
-		close(pollfd->write_fd);
+		wsf_process_close(pollfd->write_fd);
 	pollfd->fd = pollfd->write_fd = -1;
 }

@@ -10,9 +10,12 @@
 #include <unistd.h>
 
 #include "bind.h"
+#include "cancel.h"
 #include "deflate.h"
 #include "listener.h"
+#include "lock.h"
 #include "opener.h"
+#include "process.h"
 #include "service.h"
 #include "tls.h"
 #include "url.h"
@@ -41,10 +44,10 @@ static int start_tls(struct server *server, struct wsf_tls **tls)
 	int rv = 0;
 
 	*tls = NULL;
-	pthread_mutex_lock(&server->lock);
+	wsf_lock(&server->lock, WSF_RANK_SERVER);
 	if (server->tls_context != NULL)
 		context = wsf_tls_context_ref(server->tls_context);
-	pthread_mutex_unlock(&server->lock);
+	wsf_unlock(&server->lock, WSF_RANK_SERVER);
 	if (context != NULL)
 		rv = wsf_tls_create(tls, context, NULL, NULL);
 	wsf_tls_context_unref(context);
@@ -78,9 +81,16 @@ static bool incoming(void *user, int fd)
 	if (start_tls(server, &tls) != 0 || put_stream(server, fd, tls) != 0) {
 		/* Out of memory: this connection is refused, the listener goes on. */
 		wsf_tls_free(tls);
-		close(fd);
+		wsf_process_close(fd);
 	}
 	return !wsf_listener_full(server->listener);
+}
+
+static void exhausted(void *user)
+{
+	struct server *server = user;
+
+	wsf_listener_exhausted(server->listener);
 }
 
 static void over(void *user, bool last)
@@ -90,7 +100,7 @@ static void over(void *user, bool last)
 	wsf_listener_over(server->listener, last);
 }
 
-static const struct wsf_listen_ops listen_ops = { .incoming = incoming, .over = over };
+static const struct wsf_listen_ops listen_ops = { .incoming = incoming, .exhausted = exhausted, .over = over };
 
 /* --- what the listener asks for --- */
 
@@ -263,8 +273,10 @@ struct ws_listener *ws_listen(const char *url, const struct ws_options *options)
 {
 	struct wsf_failure failure = { 0 };
 	struct ws_listener *listener = NULL;
+	int cancel = wsf_cancel_off(), rv = listen_url(url, options, &listener, &failure);
 
-	if (listen_url(url, options, &listener, &failure) != 0) {
+	wsf_cancel_back(cancel);
+	if (rv != 0) {
 		wsf_opener_failed(&failure);
 		return NULL;
 	}
@@ -276,17 +288,21 @@ int ws_listener_reload(struct ws_listener *listener)
 	struct server *server = wsf_listener_source(listener, &server_ops);
 	struct wsf_failure failure = { 0 };
 	struct wsf_tls_context *context, *before;
+	int cancel = wsf_cancel_off();
 
 	if (listener == NULL)
 		wsf_fail(&failure, EINVAL, "no listener");
+	else if (wsf_listener_inherited(listener))
+		wsf_fail(&failure, EBADF, "the listener is of the process that forked this one");
 	else if (server != NULL && server->secure &&
 	    wsf_tls_server_context(&context, wsf_options_get(server->options), &failure) == 0) {
-		pthread_mutex_lock(&server->lock);
+		wsf_lock(&server->lock, WSF_RANK_SERVER);
 		before = server->tls_context;
 		server->tls_context = context;
-		pthread_mutex_unlock(&server->lock);
+		wsf_unlock(&server->lock, WSF_RANK_SERVER);
 		wsf_tls_context_unref(before);
 	}
+	wsf_cancel_back(cancel);
 	if (failure.error == 0)
 		return 0;
 	wsf_opener_failed(&failure);

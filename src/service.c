@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "process.h"
 #include "service_private.h"
 
 struct wsf_service {
@@ -57,7 +58,11 @@ int wsf_service_acquire(struct wsf_service **out, unsigned helpers)
 	struct wsf_service *service;
 	int rv = -ENOMEM;
 
-	pthread_mutex_lock(&life_lock);
+	wsf_lock(&life_lock, WSF_RANK_LIFE);
+	if (wsf_process_over()) {
+		wsf_unlock(&life_lock, WSF_RANK_LIFE);
+		return -ECANCELED;
+	}
 	service = current != NULL ? current : calloc(1, sizeof *service);
 	if (service != NULL)
 		rv = grow_locked(service, helpers != 0 ? helpers : default_helpers());
@@ -67,26 +72,26 @@ int wsf_service_acquire(struct wsf_service **out, unsigned helpers)
 	} else if (service != NULL && service != current) {
 		service_free(service);
 	}
-	pthread_mutex_unlock(&life_lock);
+	wsf_unlock(&life_lock, WSF_RANK_LIFE);
 	return rv;
 }
 
 void wsf_service_share(struct wsf_service *service)
 {
-	pthread_mutex_lock(&life_lock);
+	wsf_lock(&life_lock, WSF_RANK_LIFE);
 	service->users++;
-	pthread_mutex_unlock(&life_lock);
+	wsf_unlock(&life_lock, WSF_RANK_LIFE);
 }
 
 void wsf_service_release(struct wsf_service *service)
 {
 	bool last;
 
-	pthread_mutex_lock(&life_lock);
-	last = --service->users == 0;
+	wsf_lock(&life_lock, WSF_RANK_LIFE);
+	last = --service->users == 0 && !wsf_process_over();
 	if (last)
 		current = NULL;
-	pthread_mutex_unlock(&life_lock);
+	wsf_unlock(&life_lock, WSF_RANK_LIFE);
 	if (last)
 		service_free(service);
 }
@@ -94,6 +99,47 @@ void wsf_service_release(struct wsf_service *service)
 void wsf_service_leave(void *service)
 {
 	wsf_service_release(service);
+}
+
+/* --- the process --- */
+
+static void before_fork(void)
+{
+	wsf_lock_to_fork(&life_lock);
+}
+
+static void in_parent(void)
+{
+	wsf_unlock_forked(&life_lock);
+}
+
+/* The helper threads are not there. Their memory may be in any state. */
+static void in_child(void)
+{
+	current = NULL;
+	wsf_unlock_forked(&life_lock);
+}
+
+/* What other libraries tidy up from here on, no helper uses any more. */
+static void end(void)
+{
+	wsf_lock(&life_lock, WSF_RANK_LIFE);
+	if (current != NULL)
+		for (unsigned i = 0; i < atomic_load(&current->count); i++)
+			wsf_helper_end(current->helpers[i]);
+	wsf_unlock(&life_lock, WSF_RANK_LIFE);
+}
+
+static const struct wsf_process_part part = {
+	.before_fork = before_fork,
+	.in_parent = in_parent,
+	.in_child = in_child,
+	.end = end,
+};
+
+__attribute__((constructor)) static void join(void)
+{
+	wsf_process_join(WSF_PROCESS_SERVICE, &part);
 }
 
 /* --- placing --- */

@@ -39,6 +39,8 @@ int wsf_service_adopt(struct wsf_service *service, int fd, struct wsf_tls *tls, 
 struct wsf_listen_ops {
 	/* A connection. Takes over fd. false = pause until wsf_service_resume. */
 	bool (*incoming)(void *user, int fd);
+	/* There is one, and no descriptor for it: tried again soon, or upon wsf_service_resume. */
+	void (*exhausted)(void *user);
 	/*
 	 * No more connections come, and the socket is closed: it broke, or wsf_service_end was called. Behind the
 	 * latter it is called once more, as the last of all.

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#include "process.h"
 #include "service_private.h"
 
 /* A listener out of descriptors tries again. */
@@ -92,6 +93,8 @@ static const struct wsf_stream_ops stream_ops = {
 	.receive_wait = wsf_transport_receive_wait,
 	.at_end = wsf_transport_at_end,
 	.arrived = wsf_transport_arrived,
+	.acknowledged = wsf_transport_acknowledged,
+	.watch = wsf_transport_watch,
 	.flush = wsf_transport_flush,
 	.unsent = wsf_transport_unsent,
 	.stalled = wsf_transport_stalled,
@@ -187,8 +190,12 @@ static void adopt(struct wsf_link *link)
 		wsf_socket_set_blocking(&link->transport.socket);
 	link->wanted = link->watched = WSF_POLL_READ | WSF_POLL_OVER;
 	if (wsf_poller_add(link->helper->poller, wsf_socket_fd(&link->transport.socket), link->watched, link) != 0) {
-		link_over(link, false);
-		return;
+		link->watched = 0;
+		/* A listener tries again. */
+		if (link->stream != NULL) {
+			link_over(link, false);
+			return;
+		}
 	}
 	if (link->stream != NULL) {
 		wsf_stream_timer(link->stream);
@@ -261,7 +268,7 @@ static void accept_all(struct wsf_link *link)
 	int fd;
 
 	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
-		fd = accept4(wsf_socket_fd(&link->transport.socket), NULL, NULL, SOCK_CLOEXEC);
+		fd = WSF_OWNED(accept4(wsf_socket_fd(&link->transport.socket), NULL, NULL, SOCK_CLOEXEC));
 		if (fd >= 0) {
 			if (listener_of(link)->ops->incoming(listener_of(link)->user, fd)) {
 				enter(link);
@@ -272,6 +279,7 @@ static void accept_all(struct wsf_link *link)
 		}
 		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
 			accept_again(link);
+			listener_of(link)->ops->exhausted(listener_of(link)->user);
 			return;
 		}
 		if (errno == EAGAIN || errno == EWOULDBLOCK)

@@ -14,6 +14,7 @@
 
 #include <libwebsockets.h>
 
+#include "process.h"
 #include "service_private.h"
 
 /* The poller and the wake-up, with room to spare: libwebsockets counts from the end. */
@@ -92,8 +93,27 @@ static int find_descriptors(int fd)
 	}
 	while (count > 0)
 		if (copies[--count] >= 0)
-			close(copies[count]);
+			wsf_process_close(copies[count]);
 	return rv;
+}
+
+/*
+ * Out of memory, 4.1 closes the random device before it has opened it: that is descriptor 0, the program's. Returns a
+ * copy of it, or -1.
+ */
+static int keep_first_descriptor(int *flags)
+{
+	*flags = fcntl(0, F_GETFD);
+	return *flags >= 0 ? fcntl(0, F_DUPFD_CLOEXEC, 0) : -1;
+}
+
+static void restore_first_descriptor(int copy, int flags)
+{
+	if (copy < 0)
+		return;
+	if (fcntl(0, F_GETFD) < 0 && dup2(copy, 0) == 0)
+		fcntl(0, F_SETFD, flags);
+	close(copy);
 }
 
 static int create_context(struct wsf_engine *engine)
@@ -106,11 +126,14 @@ static int create_context(struct wsf_engine *engine)
 		.fd_limit_per_thread = DESCRIPTORS,
 	};
 	struct sigaction pipe_action;
+	int first, flags;
 
+	first = keep_first_descriptor(&flags);
 	/* lws_create_context sets SIGPIPE to be ignored: that is the program's to decide. */
 	sigaction(SIGPIPE, NULL, &pipe_action);
 	engine->context = lws_create_context(&info);
 	sigaction(SIGPIPE, &pipe_action, NULL);
+	restore_first_descriptor(first, flags);
 	return engine->context != NULL ? 0 : -ENOMEM;
 }
 

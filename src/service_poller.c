@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <unistd.h>
 
+#include "process.h"
 #include "service_poller.h"
 
 #ifdef __linux__
@@ -24,7 +25,7 @@ static unsigned from_epoll(uint32_t events)
 
 int wsf_poller_open(void)
 {
-	int fd = epoll_create1(EPOLL_CLOEXEC);
+	int fd = WSF_OWNED(epoll_create1(EPOLL_CLOEXEC));
 
 	return fd >= 0 ? fd : -errno;
 }
@@ -92,7 +93,7 @@ static int apply(int poller, int fd, unsigned before, unsigned what, void *owner
 
 int wsf_poller_open(void)
 {
-	int fd = kqueue();
+	int fd = WSF_OWNED(kqueue());
 
 	return fd >= 0 ? fd : -errno;
 }

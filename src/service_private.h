@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "heap.h"
+#include "lock.h"
 #include "service.h"
 #include "service_poller.h"
 #include "transport.h"
@@ -54,6 +55,7 @@ struct wsf_helper {
 	struct wsf_event ready;
 	int start_error;		/* [I] once ready */
 	struct wsf_event stopping;	/* count: 1 = the thread shall end */
+	struct wsf_event done;		/* count: 1 = it has */
 	atomic_uint load[WSF_LOADS];	/* [A] */
 
 	int poller;			/* [H] */
@@ -69,6 +71,7 @@ struct wsf_helper {
 	pthread_mutex_t queue_lock;
 	struct wsf_link *queue, **queue_tail;	/* [Q] */
 	bool woken;			/* [Q] the engine was woken and has not served that yet */
+	bool ended;			/* [Q] the engine may be there no more */
 	struct wsf_link *warm, *warm_last;	/* [Q] */
 	unsigned warm_count;		/* [Q] */
 	bool sweeping;			/* [Q] sweep_ns is set, or the helper is awake to set it */
@@ -78,7 +81,9 @@ struct wsf_helper {
 
 /* Returns 0, or a negative errno with nothing left behind. */
 int wsf_helper_start(struct wsf_helper **helper);
-/* Ends the thread, waits for it, frees. */
+/* At exit: has the thread end, and waits for that for a while. What is left to do stays undone. Not on itself. */
+void wsf_helper_end(struct wsf_helper *helper);
+/* The same, and frees. */
 void wsf_helper_stop(struct wsf_helper *helper);
 /* Whether this is its thread. */
 bool wsf_helper_is_self(const struct wsf_helper *helper);

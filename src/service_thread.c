@@ -8,12 +8,15 @@
 #include <unistd.h>
 
 #include "cancel.h"
+#include "process.h"
 #include "service_private.h"
 
 #define SWEEP_NS INT64_C(50000000)
 /* Sweeping takes at most one part in so many of a processor's time, but is not put off for longer than this. */
 #define SWEEP_SHARE 100
 #define SWEEP_MOST_NS INT64_C(1000000000)
+/* At exit: a helper may be inside a callback of the program's, which waits for what is no more. */
+#define END_NS INT64_C(1000000000)
 
 static _Thread_local const struct wsf_helper *self;
 
@@ -28,7 +31,7 @@ static void wake_locked(struct wsf_helper *helper)
 {
 	int cancel;
 
-	if (helper->woken)
+	if (helper->woken || helper->ended)
 		return;
 	helper->woken = true;
 	cancel = wsf_cancel_off();
@@ -40,7 +43,7 @@ void wsf_helper_command(struct wsf_link *link, unsigned bits)
 {
 	struct wsf_helper *helper = link->helper;
 
-	pthread_mutex_lock(&helper->queue_lock);
+	wsf_lock(&helper->queue_lock, WSF_RANK_HELPER);
 	if (link->commands == 0) {
 		if (link->stream != NULL)
 			wsf_stream_ref(link->stream);
@@ -50,7 +53,7 @@ void wsf_helper_command(struct wsf_link *link, unsigned bits)
 		wake_locked(helper);
 	}
 	link->commands |= (uint8_t)bits;
-	pthread_mutex_unlock(&helper->queue_lock);
+	wsf_unlock(&helper->queue_lock, WSF_RANK_HELPER);
 }
 
 /* Wake-ups coalesce: take the whole queue; what is asked for meanwhile waits until the sockets have had their turn. */
@@ -61,7 +64,7 @@ bool wsf_helper_drain(struct wsf_helper *helper)
 	struct wsf_stream *stream;
 	unsigned bits;
 
-	pthread_mutex_lock(&helper->queue_lock);
+	wsf_lock(&helper->queue_lock, WSF_RANK_HELPER);
 	helper->woken = false;
 	if (helper->sweeping && helper->sweep_ns == WSF_NO_DEADLINE)
 		helper->sweep_ns = wsf_now_ns() + SWEEP_NS;
@@ -73,14 +76,14 @@ bool wsf_helper_drain(struct wsf_helper *helper)
 		bits = link->commands;
 		link->commands = 0;
 		stream = link->stream;
-		pthread_mutex_unlock(&helper->queue_lock);
+		wsf_unlock(&helper->queue_lock, WSF_RANK_HELPER);
 		wsf_link_carry_out(link, bits);
 		/* May free the link; a listener's is freed by its owner, after the last call. */
 		wsf_stream_unref(stream);
-		pthread_mutex_lock(&helper->queue_lock);
+		wsf_lock(&helper->queue_lock, WSF_RANK_HELPER);
 	}
 	more = helper->queue != NULL;
-	pthread_mutex_unlock(&helper->queue_lock);
+	wsf_unlock(&helper->queue_lock, WSF_RANK_HELPER);
 	return more;
 }
 
@@ -137,7 +140,7 @@ void wsf_helper_warm(struct wsf_link *link)
 
 	if (atomic_load(&link->warm))
 		return;
-	pthread_mutex_lock(&helper->queue_lock);
+	wsf_lock(&helper->queue_lock, WSF_RANK_HELPER);
 	if (!atomic_load(&link->warm)) {
 		append_warm_locked(helper, link);
 		if (!helper->sweeping) {
@@ -145,17 +148,17 @@ void wsf_helper_warm(struct wsf_link *link)
 			wake_locked(helper);
 		}
 	}
-	pthread_mutex_unlock(&helper->queue_lock);
+	wsf_unlock(&helper->queue_lock, WSF_RANK_HELPER);
 }
 
 void wsf_helper_cold(struct wsf_link *link)
 {
 	struct wsf_helper *helper = link->helper;
 
-	pthread_mutex_lock(&helper->queue_lock);
+	wsf_lock(&helper->queue_lock, WSF_RANK_HELPER);
 	if (atomic_exchange(&link->warm, true))
 		unlink_warm_locked(helper, link);
-	pthread_mutex_unlock(&helper->queue_lock);
+	wsf_unlock(&helper->queue_lock, WSF_RANK_HELPER);
 }
 
 /* Not the time of day: a thread that has to wait for a processor has not worked. */
@@ -184,19 +187,19 @@ static void sweep(struct wsf_helper *helper)
 	struct wsf_link *link;
 	unsigned left;
 
-	pthread_mutex_lock(&helper->queue_lock);
+	wsf_lock(&helper->queue_lock, WSF_RANK_HELPER);
 	for (left = helper->warm_count; left > 0 && (link = helper->warm) != NULL; left--) {
 		unlink_warm_locked(helper, link);
 		atomic_store(&link->warm, false);
-		pthread_mutex_unlock(&helper->queue_lock);
+		wsf_unlock(&helper->queue_lock, WSF_RANK_HELPER);
 		if (wsf_stream_release_idle(link->stream))
 			wsf_helper_warm(link);
-		pthread_mutex_lock(&helper->queue_lock);
+		wsf_lock(&helper->queue_lock, WSF_RANK_HELPER);
 	}
 	helper->sweeping = helper->warm != NULL;
 	helper->sweep_ns = !helper->sweeping ? WSF_NO_DEADLINE :
 	    wsf_now_ns() + sweep_interval_ns(worked_ns() - before_ns);
-	pthread_mutex_unlock(&helper->queue_lock);
+	wsf_unlock(&helper->queue_lock, WSF_RANK_HELPER);
 }
 
 /* --- timers --- */
@@ -248,7 +251,7 @@ static int begin(struct wsf_helper *helper)
 		return helper->poller;
 	rv = wsf_engine_start(helper->engine, helper, helper->poller);
 	if (rv != 0)
-		close(helper->poller);
+		wsf_process_close(helper->poller);
 	return rv;
 }
 
@@ -268,7 +271,10 @@ static void *helper_main(void *argument)
 	/* Takes the queue lock: behind the last wake-up. */
 	while (wsf_helper_drain(helper))
 		;
+	if (helper->start_error == 0)
+		wsf_process_disown(helper->poller);
 	wsf_engine_stop(helper->engine);
+	wsf_event_notify(&helper->done);
 	return NULL;
 }
 
@@ -276,6 +282,7 @@ static void helper_free(struct wsf_helper *helper)
 {
 	wsf_event_destroy(&helper->ready);
 	wsf_event_destroy(&helper->stopping);
+	wsf_event_destroy(&helper->done);
 	pthread_mutex_destroy(&helper->queue_lock);
 	wsf_engine_free(helper->engine);
 	free(helper->scratch);
@@ -290,6 +297,7 @@ static struct wsf_helper *helper_new(void)
 		return NULL;
 	wsf_event_init(&helper->ready);
 	wsf_event_init(&helper->stopping);
+	wsf_event_init(&helper->done);
 	pthread_mutex_init(&helper->queue_lock, NULL);
 	helper->queue_tail = &helper->queue;
 	helper->alarm_ns = helper->sweep_ns = WSF_NO_DEADLINE;
@@ -328,13 +336,33 @@ int wsf_helper_start(struct wsf_helper **out)
 	return rv;
 }
 
-void wsf_helper_stop(struct wsf_helper *helper)
+static void tell_to_stop(struct wsf_helper *helper)
 {
 	/* The lock keeps the helper from stopping the engine before it is woken. */
-	pthread_mutex_lock(&helper->queue_lock);
+	wsf_lock(&helper->queue_lock, WSF_RANK_HELPER);
 	wsf_event_notify(&helper->stopping);
 	wsf_engine_wake(helper->engine);
-	pthread_mutex_unlock(&helper->queue_lock);
+	helper->ended = true;
+	wsf_unlock(&helper->queue_lock, WSF_RANK_HELPER);
+}
+
+void wsf_helper_end(struct wsf_helper *helper)
+{
+	int64_t until_ns = wsf_now_ns() + END_NS;
+
+	if (wsf_helper_is_self(helper))
+		return;
+	tell_to_stop(helper);
+	while (wsf_event_seen(&helper->done) == 0)
+		if (wsf_event_wait(&helper->done, 0, until_ns) == -ETIMEDOUT)
+			return;
+	pthread_join(helper->thread, NULL);
+}
+
+void wsf_helper_stop(struct wsf_helper *helper)
+{
+	tell_to_stop(helper);
+	wsf_assert_may_wait();
 	pthread_join(helper->thread, NULL);
 	helper_free(helper);
 }

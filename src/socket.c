@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: 0BSD */
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "lock.h"
+#include "process.h"
 #include "socket.h"
 
 /* Where send(2) takes no notice of MSG_DONTWAIT, the socket stays non-blocking, and who waits for it polls. */
@@ -117,6 +122,7 @@ static int poll_readable(struct wsf_socket *sock, int64_t deadline_ns)
 	struct pollfd pollfd = { .fd = use(sock), .events = POLLIN };
 	int rv = -ECONNRESET;
 
+	wsf_assert_may_wait();
 	if (pollfd.fd >= 0)
 		rv = (rv = poll(&pollfd, 1, wsf_deadline_left_ms(deadline_ns))) < 0 ? -errno : rv == 0 ? -ETIMEDOUT : 0;
 	unuse(sock);
@@ -129,6 +135,7 @@ ssize_t wsf_socket_receive_wait(void *opaque, const struct iovec *iov, int count
 	struct wsf_socket *sock = opaque;
 	ssize_t rv = -EAGAIN;
 
+	wsf_assert_may_wait();
 	if (until_ns == WSF_NO_DEADLINE)
 		rv = receive(sock, iov, count, 0);
 	/* Or whoever else has the socket, as a child of the program does, made it non-blocking. */
@@ -143,6 +150,7 @@ int wsf_socket_wait_writable(void *opaque, int64_t deadline_ns)
 	struct pollfd pollfd = { .fd = use(sock), .events = POLLOUT };
 	int rv = 1, error = 0;
 
+	wsf_assert_may_wait();
 	if (pollfd.fd >= 0 && (rv = poll(&pollfd, 1, wsf_deadline_left_ms(deadline_ns))) < 0)
 		error = errno;
 	unuse(sock);
@@ -155,6 +163,7 @@ int wsf_socket_wait_readable(struct wsf_socket *sock, int64_t deadline_ns)
 	char byte;
 	ssize_t rv = -EAGAIN;
 
+	wsf_assert_may_wait();
 	if (deadline_ns == WSF_NO_DEADLINE)
 		rv = receive(sock, &(struct iovec){ &byte, 1 }, 1, MSG_PEEK);
 	if (rv == -EAGAIN)
@@ -183,6 +192,37 @@ bool wsf_socket_arrived(void *sock)
 	return peek(sock) > 0;
 }
 
+size_t wsf_socket_unacknowledged(struct wsf_socket *sock)
+{
+	int fd = use(sock), bytes = 0;
+
+#ifdef __linux__
+	/* Of a local socket: what the other end has not read. */
+	if (fd >= 0 && ioctl(fd, TIOCOUTQ, &bytes) != 0)
+		bytes = 0;
+#endif
+	unuse(sock);
+	return bytes > 0 ? (size_t)bytes : 0;
+}
+
+void wsf_socket_watch(struct wsf_socket *sock, int interval_ms)
+{
+	int fd = use(sock), on = 1;
+#if defined(TCP_KEEPIDLE) && defined(TCP_KEEPINTVL) && defined(TCP_KEEPCNT)
+	int seconds = interval_ms > 1000 ? interval_ms / 1000 : 1, probes = 1;
+
+	if (fd >= 0 && setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof seconds) == 0 &&
+	    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &seconds, sizeof seconds) == 0 &&
+	    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes) == 0)
+		setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+#else
+	(void)interval_ms;
+	if (fd >= 0)
+		setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+#endif
+	unuse(sock);
+}
+
 void wsf_socket_finish(void *opaque)
 {
 	struct wsf_socket *sock = opaque;
@@ -196,6 +236,8 @@ void wsf_socket_finish(void *opaque)
 void wsf_socket_close(struct wsf_socket *sock)
 {
 	int fd = atomic_exchange(&sock->fd, -1);
+	struct linger linger = { 0 };
+	socklen_t size = sizeof linger;
 	unsigned seen;
 
 	if (fd < 0)
@@ -209,7 +251,9 @@ void wsf_socket_close(struct wsf_socket *sock)
 			break;
 		(void)wsf_event_wait(&sock->unused, seen, WSF_NO_DEADLINE);
 	}
-	close(fd);
+	if (getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &size) == 0 && linger.l_onoff != 0 && linger.l_linger > 0)
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){ 0 }, sizeof linger);
+	wsf_process_close(fd);
 }
 
 void wsf_socket_destroy(struct wsf_socket *sock)

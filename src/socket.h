@@ -34,6 +34,10 @@ int wsf_socket_wait_writable(void *socket, int64_t deadline_ns);
 int wsf_socket_wait_readable(struct wsf_socket *socket, int64_t deadline_ns);
 bool wsf_socket_at_end(void *socket);
 bool wsf_socket_arrived(void *socket);
+/* Bytes sent that the other end's system has not acknowledged; our FIN counts as one. 0 where that can't be known. */
+size_t wsf_socket_unacknowledged(struct wsf_socket *socket);
+/* TCP's own keepalive, where it can be set: broken when nothing came for two intervals. In whole seconds. */
+void wsf_socket_watch(struct wsf_socket *socket, int interval_ms);
 void wsf_socket_finish(void *socket);
 
 /* Close the descriptor, if that was not done, once no thread uses it; blocked ones wake. Any one thread. */

@@ -64,10 +64,10 @@ static int put_request(struct wsf_stream *stream)
 
 	if (rv != 0)
 		return rv;
-	pthread_mutex_lock(&stream->transmit_lock);
+	wsf_stream_lock_transmit(stream);
 	rv = wsf_stream_put_raw_locked(stream, request, size);
 	stream->request_bytes = size;
-	pthread_mutex_unlock(&stream->transmit_lock);
+	wsf_unlock(&stream->transmit_lock, WSF_RANK_TRANSMIT);
 	wsf_wipe_free(request);
 	return rv;
 }
@@ -105,6 +105,8 @@ static void init(struct wsf_stream *stream, const struct wsf_stream_setup *setup
 	stream->role = setup->role;
 	stream->owner = setup->owner;
 	pthread_mutex_init(&stream->transmit_lock, NULL);
+	atomic_init(&stream->transmit_wanted, 0);
+	wsf_event_init(&stream->transmit_had);
 	pthread_mutex_init(&stream->lock, NULL);
 	wsf_event_init(&stream->receive_event);
 	wsf_event_init(&stream->state_event);
@@ -177,6 +179,7 @@ void wsf_stream_unref(struct wsf_stream *stream)
 	wsf_endpoint_clear(&stream->endpoint);
 	wsf_ring_clear(&stream->send_ring);
 	wsf_ring_clear(&stream->receive_ring);
+	wsf_event_destroy(&stream->transmit_had);
 	wsf_event_destroy(&stream->receive_event);
 	wsf_event_destroy(&stream->state_event);
 	pthread_mutex_destroy(&stream->transmit_lock);
@@ -210,17 +213,17 @@ void wsf_stream_take(struct wsf_stream *stream, const struct wsf_mode *mode, voi
 
 	stream->leave = leave;
 	stream->leave_argument = argument;
-	pthread_mutex_lock(&stream->transmit_lock);
+	wsf_stream_lock_transmit(stream);
 	stream->endpoint.text_frames |= mode->text;
-	pthread_mutex_unlock(&stream->transmit_lock);
-	pthread_mutex_lock(&stream->lock);
+	wsf_unlock(&stream->transmit_lock, WSF_RANK_TRANSMIT);
+	wsf_lock(&stream->lock, WSF_RANK_STREAM);
 	stream->taken = true;
 	stream->program_reads = mode->read;
 	stream->program_writes = mode->write;
 	stream->linger_from_ns = wsf_now_ns();
 	/* A Close may have come before there was anybody to answer it. */
 	answer = stream->close_received && stream->ops != NULL;
-	pthread_mutex_unlock(&stream->lock);
+	wsf_unlock(&stream->lock, WSF_RANK_STREAM);
 	if (!mode->read)
 		wsf_stream_stop_reading(stream);
 	if (answer)
@@ -239,12 +242,12 @@ int wsf_stream_wait_open(struct wsf_stream *stream, struct wsf_failure *failure)
 	unsigned seen;
 	int rv = 0;
 
-	pthread_mutex_lock(&stream->lock);
+	wsf_lock(&stream->lock, WSF_RANK_STREAM);
 	while (!stream->opened && !is_over_locked(stream) && rv == 0) {
 		seen = wsf_event_seen(&stream->state_event);
-		pthread_mutex_unlock(&stream->lock);
+		wsf_unlock(&stream->lock, WSF_RANK_STREAM);
 		rv = wsf_event_wait(&stream->state_event, seen, stream->handshake_deadline_ns);
-		pthread_mutex_lock(&stream->lock);
+		wsf_lock(&stream->lock, WSF_RANK_STREAM);
 	}
 	if (stream->opened) {
 		rv = 0;
@@ -262,7 +265,7 @@ int wsf_stream_wait_open(struct wsf_stream *stream, struct wsf_failure *failure)
 	/* That it was not opened is what is told, though its handshake may still end well. Nothing was told yet. */
 	if (rv != 0)
 		none = atomic_exchange(&stream->observed, NULL);
-	pthread_mutex_unlock(&stream->lock);
+	wsf_unlock(&stream->lock, WSF_RANK_STREAM);
 	(void)wsf_observed_end(none, NULL, NULL);
 	return rv;
 }
@@ -273,7 +276,7 @@ void wsf_stream_fail_locked(struct wsf_stream *stream, int error, const char *te
 {
 	struct wsf_failure failure;
 
-	wsf_assert_locked(&stream->lock);
+	wsf_assert_locked(&stream->lock, WSF_RANK_STREAM);
 	if (stream->error == 0) {
 		wsf_fail(&failure, error, "%s", text);
 		stream->error = error;

@@ -4,10 +4,9 @@
  * the endpoint, and the service only as a table of operations; it does not know stdio or libwebsockets. The program's
  * threads call the first part, through the cookie; the service's helper thread calls the second.
  *
- * Lock order, written only here: the listener's lock, then a stream's transmit lock, then its stream lock, then the
- * queue lock of its helper thread. The service's life lock is taken with none of them held, and on no helper thread. No
- * lock is held while a callback of the listener (struct wsf_stream_owner) runs, and none while a thread waits, but the
- * life lock while a helper thread starts.
+ * The order of locks is written, and kept, in lock.h: a stream's transmit lock, then its stream lock. No lock of a
+ * stream is held while a callback of the listener (struct wsf_stream_owner) runs, and none at all while the program is
+ * called, or while a thread waits, but for what wsf_assert_may_wait names.
  */
 #ifndef WSF_STREAM_H
 #define WSF_STREAM_H
@@ -39,6 +38,13 @@ struct wsf_stream_ops {
 	int (*wait_writable)(void *link, int64_t deadline_ns);
 	bool (*at_end)(void *link);		/* whether the next thing to receive is the orderly end */
 	bool (*arrived)(void *link);		/* whether anything is there that was not received yet */
+	/*
+	 * Whether the peer's system has all that was sent, our last word among it; finished = finish was called behind
+	 * that. NULL = not known.
+	 */
+	bool (*acknowledged)(void *link, bool finished);
+	/* Have TCP itself find out when the peer is gone: for two intervals nothing answers. NULL = it can't. */
+	void (*watch)(void *link, int interval_ms);
 	int (*flush)(void *link);		/* whether all that send took is with the kernel: 0, or as send */
 	size_t (*unsent)(void *link);		/* bytes that send took and the kernel has not; transmit lock held */
 	bool (*stalled)(void *link);		/* whether sending waits for something to be received */
@@ -176,6 +182,22 @@ int wsf_stream_observe(struct wsf_stream *stream, unsigned mask, ws_observer *ob
 void wsf_stream_abandon(struct wsf_stream *stream);
 /* Whether this is called from inside one of its observers. */
 bool wsf_stream_observing(const struct wsf_stream *stream);
+
+/* --- exit(3), the thread that called it --- */
+
+/* Whether a write of size bytes would not have to wait, or waiting is of no use. */
+bool wsf_stream_takes(struct wsf_stream *stream, size_t size);
+/* Whether another thread is inside wsf_stream_read. */
+bool wsf_stream_is_reading(struct wsf_stream *stream);
+/* How long an ending may take: close_timeout_ms, or a default where that has no limit. */
+int64_t wsf_stream_ending_ns(const struct wsf_stream *stream);
+/* A Close was put: put the stream into the list, if it is not in one, to be waited for until then. Nobody reads. */
+void wsf_stream_end_later(struct wsf_stream *stream, int64_t until_ns, struct wsf_stream **list);
+void wsf_stream_end_all(struct wsf_stream *list);
+/* What wsf_stream_close would return. */
+int wsf_stream_verdict(struct wsf_stream *stream);
+
+/* --- status --- */
 
 /* Fill what fits into status->size bytes. Returns 0 or -EINVAL. */
 int wsf_stream_status(struct wsf_stream *stream, struct ws_status *status);

@@ -71,9 +71,9 @@ int wsf_stream_ping(struct wsf_stream *stream, const void *payload, size_t size)
 {
 	int rv;
 
-	pthread_mutex_lock(&stream->transmit_lock);
+	wsf_stream_lock_transmit(stream);
 	rv = send_ping(stream, payload, size);
-	pthread_mutex_unlock(&stream->transmit_lock);
+	wsf_unlock(&stream->transmit_lock, WSF_RANK_TRANSMIT);
 	return rv;
 }
 
@@ -83,7 +83,7 @@ int64_t wsf_stream_pong_arrived(struct wsf_stream *stream, const void *payload, 
 	struct wsf_sent_ping **at;
 	int64_t round_trip_us = -1;
 
-	pthread_mutex_lock(&stream->transmit_lock);
+	wsf_stream_lock_transmit(stream);
 	for (at = &stream->pings; *at != NULL; at = &(*at)->next)
 		if ((*at)->size == size && memcmp((*at)->payload, payload, size) == 0)
 			break;
@@ -95,7 +95,7 @@ int64_t wsf_stream_pong_arrived(struct wsf_stream *stream, const void *payload, 
 		stream->round_trip_us = (uint64_t)round_trip_us;
 		drop(at);
 	}
-	pthread_mutex_unlock(&stream->transmit_lock);
+	wsf_unlock(&stream->transmit_lock, WSF_RANK_TRANSMIT);
 	return round_trip_us;
 }
 
@@ -159,12 +159,12 @@ static void keepalive_ping(struct wsf_stream *stream)
 {
 	uint8_t payload[8];
 
-	pthread_mutex_lock(&stream->transmit_lock);
+	wsf_stream_lock_transmit(stream);
 	stream->keepalives++;
 	for (size_t i = 0; i < sizeof payload; i++)
 		payload[i] = (uint8_t)(stream->keepalives >> (56 - 8 * i));
 	(void)send_ping(stream, payload, sizeof payload);
-	pthread_mutex_unlock(&stream->transmit_lock);
+	wsf_unlock(&stream->transmit_lock, WSF_RANK_TRANSMIT);
 }
 
 static void peer_is_silent(struct wsf_stream *stream)
@@ -173,12 +173,13 @@ static void peer_is_silent(struct wsf_stream *stream)
 
 	snprintf(text, sizeof text, "nothing came from the peer for %lld ms, two ping intervals",
 	    2LL * stream->values->ping_interval_ms);
-	pthread_mutex_lock(&stream->transmit_lock);
-	pthread_mutex_lock(&stream->lock);
+	wsf_stream_lock_transmit(stream);
+	wsf_lock(&stream->lock, WSF_RANK_STREAM);
 	wsf_stream_fail_locked(stream, ETIMEDOUT, text, WS_EVENT_TRANSPORT_ERROR);
-	pthread_mutex_unlock(&stream->lock);
-	wsf_stream_put_close_locked(stream, 1001, "no answer to pings");
-	pthread_mutex_unlock(&stream->transmit_lock);
+	wsf_unlock(&stream->lock, WSF_RANK_STREAM);
+	/* No code that reads as the end of file: who hears it after all must not take what it has for all. */
+	wsf_stream_put_close_locked(stream, 1011, "no answer to pings");
+	wsf_unlock(&stream->transmit_lock, WSF_RANK_TRANSMIT);
 }
 
 void wsf_stream_keep_alive(struct wsf_stream *stream, enum wsf_alive due)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "process.h"
 #include "stream_private.h"
 
 /* One piece of memory, with the strings behind it: the answer may be made of them. */
@@ -13,11 +14,12 @@ struct asked {
 	char *texts;			/* where the next string goes */
 };
 
-static _Thread_local bool authorizing;
+/* In which process, + 1: a child may be forked inside. 0 = this thread is not. */
+static _Thread_local unsigned authorizing;
 
 bool wsf_stream_authorizing(void)
 {
-	return authorizing;
+	return authorizing == wsf_process_generation() + 1;
 }
 
 static const char *find_header(const struct ws_request *request, const char *name)
@@ -116,6 +118,10 @@ int wsf_stream_authorize(struct wsf_stream *stream, struct wsf_admission *admiss
 	struct asked *asked;
 	int status;
 
+	if (wsf_process_over()) {
+		admission->reason = "the server is going away";
+		return 503;
+	}
 	if (authorize == NULL)
 		return 101;
 	asked = asked_new(admission->http);
@@ -124,9 +130,10 @@ int wsf_stream_authorize(struct wsf_stream *stream, struct wsf_admission *admiss
 	admission->memory = asked;
 	asked->status = (struct ws_status)WS_STATUS_INIT;
 	wsf_stream_status(stream, &asked->status);
-	authorizing = true;
+	authorizing = wsf_process_generation() + 1;
+	wsf_assert_unlocked();
 	status = authorize(&asked->request, &response, stream->values->authorize_user);
-	authorizing = false;
+	authorizing = 0;
 	if (status != 0 && (status < 400 || status > 599))
 		return mistaken(admission, "the server's decision is no status of a refusal");
 	if (!headers_valid(response.headers))

@@ -12,12 +12,21 @@ static int background_ms(const struct wsf_stream *stream)
 	return stream->values->close_timeout_ms >= 0 ? stream->values->close_timeout_ms : BACKGROUND_MS;
 }
 
+void wsf_stream_bound_closing(struct wsf_stream *stream)
+{
+	wsf_lock(&stream->lock, WSF_RANK_STREAM);
+	if (stream->closing_deadline_ns == WSF_NO_DEADLINE)
+		stream->closing_deadline_ns = wsf_deadline_ns(background_ms(stream));
+	wsf_unlock(&stream->lock, WSF_RANK_STREAM);
+	stream->ops->want_timer(stream->link);
+}
+
 void wsf_stream_settle_locked(struct wsf_stream *stream)
 {
 	bool out, both, failed, finish, end, timer = false;
 
-	wsf_assert_locked(&stream->transmit_lock);
-	pthread_mutex_lock(&stream->lock);
+	wsf_assert_locked(&stream->transmit_lock, WSF_RANK_TRANSMIT);
+	wsf_lock(&stream->lock, WSF_RANK_STREAM);
 	out = stream->close_flushed || stream->refusal_out;
 	both = stream->close_received && stream->close_flushed;
 	failed = stream->error != 0;
@@ -34,7 +43,7 @@ void wsf_stream_settle_locked(struct wsf_stream *stream)
 	finish = out && !stream->finished &&
 	    (failed || (both && stream->role == WSF_SERVER) || stream->fin_received);
 	end = out && stream->fin_received;
-	pthread_mutex_unlock(&stream->lock);
+	wsf_unlock(&stream->lock, WSF_RANK_STREAM);
 	if (finish) {
 		stream->finished = true;
 		stream->ops->finish(stream->link);
@@ -63,7 +72,7 @@ static int64_t linger_end_locked(const struct wsf_stream *stream)
  */
 static void answer_close(struct wsf_stream *stream)
 {
-	pthread_mutex_lock(&stream->transmit_lock);
+	wsf_stream_lock_transmit(stream);
 	if (stream->writer_waiting && !stream->writer_drains)
 		wsf_stream_write_failed_locked(stream, EPIPE);
 	else if (stream->program_writes)
@@ -71,7 +80,7 @@ static void answer_close(struct wsf_stream *stream)
 	else
 		wsf_stream_put_close_locked(stream, 1000, NULL);
 	wsf_stream_settle_locked(stream);
-	pthread_mutex_unlock(&stream->transmit_lock);
+	wsf_unlock(&stream->transmit_lock, WSF_RANK_TRANSMIT);
 }
 
 static void sooner(int64_t *next, int64_t deadline)
@@ -86,7 +95,7 @@ void wsf_stream_timer(struct wsf_stream *stream)
 	bool answer, taken_back, end = false;
 	enum wsf_alive alive;
 
-	pthread_mutex_lock(&stream->lock);
+	wsf_lock(&stream->lock, WSF_RANK_STREAM);
 	if (!stream->opened && now >= stream->handshake_deadline_ns) {
 		wsf_stream_fail_locked(stream, ETIMEDOUT, "the handshake took too long", 0);
 		end = true;
@@ -94,7 +103,7 @@ void wsf_stream_timer(struct wsf_stream *stream)
 	end |= now >= stream->closing_deadline_ns;
 	answer = !end && now >= linger_end_locked(stream);
 	(void)wsf_stream_look_alive_locked(stream, now, &alive);
-	pthread_mutex_unlock(&stream->lock);
+	wsf_unlock(&stream->lock, WSF_RANK_STREAM);
 	if (answer)
 		answer_close(stream);
 	wsf_stream_keep_alive(stream, alive);
@@ -102,14 +111,14 @@ void wsf_stream_timer(struct wsf_stream *stream)
 		stream->ops->end(stream->link);
 		return;
 	}
-	pthread_mutex_lock(&stream->lock);
+	wsf_lock(&stream->lock, WSF_RANK_STREAM);
 	next = stream->closing_deadline_ns;
 	if (!stream->opened)
 		sooner(&next, stream->handshake_deadline_ns);
 	sooner(&next, linger_end_locked(stream));
 	sooner(&next, stream->look_alive_ns);
 	sooner(&next, wsf_stream_take_back_locked(stream, now, &taken_back));
-	pthread_mutex_unlock(&stream->lock);
+	wsf_unlock(&stream->lock, WSF_RANK_STREAM);
 	if (taken_back)
 		stream->ops->want_read(stream->link);
 	stream->ops->set_timer(stream->link, next);
@@ -119,17 +128,17 @@ void wsf_stream_gone(struct wsf_stream *stream, bool more)
 {
 	bool opened;
 
-	pthread_mutex_lock(&stream->lock);
+	wsf_lock(&stream->lock, WSF_RANK_STREAM);
 	opened = stream->opened;
-	pthread_mutex_unlock(&stream->lock);
+	wsf_unlock(&stream->lock, WSF_RANK_STREAM);
 	/* Before anybody can learn of the end: whoever waits for it may free the owner's object then. */
 	if (!opened && stream->owner.failed != NULL)
 		stream->owner.failed(stream->owner.user, stream);
 	else if (opened && stream->owner.ended != NULL)
 		stream->owner.ended(stream->owner.user, stream);
 	/* A Close that is just leaving has left before this: let its sender note that. */
-	pthread_mutex_lock(&stream->transmit_lock);
-	pthread_mutex_lock(&stream->lock);
+	wsf_stream_lock_transmit(stream);
+	wsf_lock(&stream->lock, WSF_RANK_STREAM);
 	atomic_store(&stream->cut, true);
 	stream->gone = true;
 	more &= opened && !stream->receive_ended && !atomic_load(&stream->aborted);
@@ -142,9 +151,9 @@ void wsf_stream_gone(struct wsf_stream *stream, bool more)
 		wsf_stream_tell_closed_locked(stream);
 	wsf_stream_read_changed_locked(stream);
 	wsf_event_notify(&stream->state_event);
-	pthread_mutex_unlock(&stream->lock);
+	wsf_unlock(&stream->lock, WSF_RANK_STREAM);
 	wsf_stream_show_writable_locked(stream);
-	pthread_mutex_unlock(&stream->transmit_lock);
+	wsf_unlock(&stream->transmit_lock, WSF_RANK_TRANSMIT);
 	wsf_stream_unref(stream);
 }
 
@@ -152,7 +161,7 @@ int wsf_stream_shutdown(struct wsf_stream *stream, unsigned code, const char *re
 {
 	int rv;
 
-	pthread_mutex_lock(&stream->transmit_lock);
+	wsf_stream_lock_transmit(stream);
 	if ((rv = wsf_stream_write_state_locked(stream)) != 0) {
 		;
 	} else if (wsf_endpoint_holds_text(&stream->endpoint)) {
@@ -167,8 +176,18 @@ int wsf_stream_shutdown(struct wsf_stream *stream, unsigned code, const char *re
 		wsf_stream_put_close_locked(stream, code, reason);
 		wsf_stream_settle_locked(stream);
 	}
-	pthread_mutex_unlock(&stream->transmit_lock);
+	wsf_unlock(&stream->transmit_lock, WSF_RANK_TRANSMIT);
 	return rv;
+}
+
+/*
+ * And so all before it. Asked when the peer's Close or its end of TCP has come:
+ * where that is an answer to ours, it came with the acknowledgement, and where it is not, the two have crossed.
+ */
+bool wsf_stream_acknowledged_locked(const struct wsf_stream *stream)
+{
+	return stream->close_flushed &&
+	    (stream->ops->acknowledged == NULL || stream->ops->acknowledged(stream->link, stream->finished));
 }
 
 /* What fclose returns: 0 only when the peer surely has everything. See ws_fopen(3). Both locks held. */
@@ -192,24 +211,31 @@ static int verdict_locked(const struct wsf_stream *stream)
 	return stream->cut || stream->fin_received ? (wrote ? -ECONNRESET : 0) : -ETIMEDOUT;
 }
 
-static void wait_gone(struct wsf_stream *stream, int64_t deadline)
+void wsf_stream_wait_gone_locked(struct wsf_stream *stream, int64_t deadline)
 {
 	unsigned seen;
-	bool pull;
 	int rv = 0;
 
-	pthread_mutex_lock(&stream->lock);
 	while (rv != -ETIMEDOUT && !stream->gone) {
 		seen = wsf_event_seen(&stream->state_event);
-		pthread_mutex_unlock(&stream->lock);
+		wsf_unlock(&stream->lock, WSF_RANK_STREAM);
 		rv = wsf_event_wait(&stream->state_event, seen, deadline);
-		pthread_mutex_lock(&stream->lock);
+		wsf_lock(&stream->lock, WSF_RANK_STREAM);
 	}
+}
+
+/* And nobody else reads. */
+static void wait_gone(struct wsf_stream *stream, int64_t deadline)
+{
+	bool pull;
+
+	wsf_lock(&stream->lock, WSF_RANK_STREAM);
+	wsf_stream_wait_gone_locked(stream, deadline);
 	/* What the peer sent before its end may still hold its Close. */
 	pull = stream->gone && stream->receive_owner == WSF_OWNER_READER;
 	while (pull && stream->error == 0 && !stream->receive_ended)
 		wsf_stream_pull_rest_locked(stream);
-	pthread_mutex_unlock(&stream->lock);
+	wsf_unlock(&stream->lock, WSF_RANK_STREAM);
 }
 
 bool wsf_stream_deadlocks(struct wsf_stream *stream)
@@ -223,6 +249,23 @@ void wsf_stream_let_go(struct wsf_stream *stream)
 		stream->ops->let_go(stream->link);
 	else
 		wsf_stream_cut(stream);
+}
+
+int wsf_stream_verdict(struct wsf_stream *stream)
+{
+	int rv;
+
+	wsf_stream_lock_transmit(stream);
+	wsf_lock(&stream->lock, WSF_RANK_STREAM);
+	rv = verdict_locked(stream);
+	wsf_unlock(&stream->lock, WSF_RANK_STREAM);
+	wsf_unlock(&stream->transmit_lock, WSF_RANK_TRANSMIT);
+	return rv;
+}
+
+int64_t wsf_stream_ending_ns(const struct wsf_stream *stream)
+{
+	return background_ms(stream) * INT64_C(1000000);
 }
 
 int64_t wsf_stream_closing_until_ns(const struct wsf_stream *stream)
@@ -242,11 +285,11 @@ int wsf_stream_close(struct wsf_stream *stream, int64_t until_ns)
 	deadlock = wsf_stream_deadlocks(stream);
 	if (!deadlock)
 		wait_gone(stream, until_ns);
-	pthread_mutex_lock(&stream->transmit_lock);
-	pthread_mutex_lock(&stream->lock);
+	wsf_stream_lock_transmit(stream);
+	wsf_lock(&stream->lock, WSF_RANK_STREAM);
 	rv = deadlock && !stream->gone ? -EDEADLK : verdict_locked(stream);
-	pthread_mutex_unlock(&stream->lock);
-	pthread_mutex_unlock(&stream->transmit_lock);
+	wsf_unlock(&stream->lock, WSF_RANK_STREAM);
+	wsf_unlock(&stream->transmit_lock, WSF_RANK_TRANSMIT);
 	wsf_stream_let_go(stream);
 	wait_gone(stream, WSF_NO_DEADLINE);
 	wsf_stream_end_observers(stream);
@@ -272,8 +315,8 @@ void wsf_stream_discard(struct wsf_stream *stream)
 
 void wsf_stream_turn_away(struct wsf_stream *stream, unsigned code)
 {
-	pthread_mutex_lock(&stream->transmit_lock);
+	wsf_stream_lock_transmit(stream);
 	wsf_stream_put_close_locked(stream, code, NULL);
-	pthread_mutex_unlock(&stream->transmit_lock);
+	wsf_unlock(&stream->transmit_lock, WSF_RANK_TRANSMIT);
 	wsf_stream_let_go(stream);
 }

@@ -8,7 +8,7 @@ void wsf_stream_tell_locked(struct wsf_stream *stream, const struct ws_event *ev
 {
 	struct wsf_observed *observed = atomic_load(&stream->observed);
 
-	wsf_assert_locked(&stream->lock);
+	wsf_assert_locked(&stream->lock, WSF_RANK_STREAM);
 	if (observed != NULL && stream->opened)
 		wsf_observed_tell(observed, event);
 }
@@ -36,7 +36,7 @@ void wsf_stream_tell_closed_locked(struct wsf_stream *stream)
 {
 	struct wsf_observed *observed = atomic_load(&stream->observed);
 
-	wsf_assert_locked(&stream->lock);
+	wsf_assert_locked(&stream->lock, WSF_RANK_STREAM);
 	if (stream->closed_told)
 		return;
 	stream->closed_told = true;
@@ -54,7 +54,7 @@ int wsf_stream_observe(struct wsf_stream *stream, unsigned mask, ws_observer *ob
 			return -ENOENT;
 		if ((rv = wsf_observed_create(&made, stream->id)) != 0)
 			return rv;
-		pthread_mutex_lock(&stream->lock);
+		wsf_lock(&stream->lock, WSF_RANK_STREAM);
 		/* Another thread may have been faster. */
 		observed = atomic_load(&stream->observed);
 		if (observed == NULL) {
@@ -64,7 +64,7 @@ int wsf_stream_observe(struct wsf_stream *stream, unsigned mask, ws_observer *ob
 			if (stream->closed_told)
 				tell_closed_locked(stream, observed);
 		}
-		pthread_mutex_unlock(&stream->lock);
+		wsf_unlock(&stream->lock, WSF_RANK_STREAM);
 		(void)wsf_observed_end(made, NULL, NULL);
 	}
 	return wsf_observed_add(observed, mask, observer, user);
@@ -81,10 +81,10 @@ void wsf_stream_end_observers(struct wsf_stream *stream)
 {
 	struct wsf_observed *observed;
 
-	pthread_mutex_lock(&stream->lock);
+	wsf_lock(&stream->lock, WSF_RANK_STREAM);
 	wsf_stream_tell_closed_locked(stream);
 	observed = atomic_exchange(&stream->observed, NULL);
-	pthread_mutex_unlock(&stream->lock);
+	wsf_unlock(&stream->lock, WSF_RANK_STREAM);
 	(void)wsf_observed_end(observed, NULL, NULL);
 }
 
@@ -98,10 +98,10 @@ void wsf_stream_abandon(struct wsf_stream *stream)
 	struct wsf_observed *observed;
 
 	wsf_stream_abort(stream);
-	pthread_mutex_lock(&stream->lock);
+	wsf_lock(&stream->lock, WSF_RANK_STREAM);
 	wsf_stream_tell_closed_locked(stream);
 	observed = atomic_exchange(&stream->observed, NULL);
-	pthread_mutex_unlock(&stream->lock);
+	wsf_unlock(&stream->lock, WSF_RANK_STREAM);
 	if (!wsf_observed_end(observed, abandoned, stream))
 		abandoned(stream);
 }

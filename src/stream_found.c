@@ -13,16 +13,21 @@
  */
 static void peer_failed(struct wsf_stream *stream, const struct wsf_events *events)
 {
-	pthread_mutex_lock(&stream->transmit_lock);
-	pthread_mutex_lock(&stream->lock);
+	bool is_open;
+
+	wsf_stream_lock_transmit(stream);
+	wsf_lock(&stream->lock, WSF_RANK_STREAM);
+	is_open = stream->opened;
 	stream->http_status = events->http_status;
 	wsf_stream_fail_locked(stream, events->fault, events->text,
 	    events->fault == EBADMSG ? WS_EVENT_TEXT_REJECTED : WS_EVENT_PROTOCOL_ERROR);
-	pthread_mutex_unlock(&stream->lock);
-	if (events->fault_code != 0)
+	wsf_unlock(&stream->lock, WSF_RANK_STREAM);
+	if (is_open && events->fault_code != 0)
 		wsf_stream_put_close_locked(stream, events->fault_code, events->text);
+	else if (!is_open && !stream->refused)
+		stream->ops->end(stream->link);	/* no memory for an answer, and a frame would be none */
 	wsf_stream_settle_locked(stream);
-	pthread_mutex_unlock(&stream->transmit_lock);
+	wsf_unlock(&stream->transmit_lock, WSF_RANK_TRANSMIT);
 }
 
 /*
@@ -33,11 +38,11 @@ static void close_arrived(struct wsf_stream *stream, const struct wsf_events *ev
 	unsigned answer = 0;
 	char text[sizeof ((struct wsf_failure *)0)->text];
 
-	pthread_mutex_lock(&stream->transmit_lock);
-	pthread_mutex_lock(&stream->lock);
+	wsf_stream_lock_transmit(stream);
+	wsf_lock(&stream->lock, WSF_RANK_STREAM);
 	stream->close_received = true;
 	atomic_store(&stream->may_linger, true);
-	stream->answered_us = stream->close_flushed;
+	stream->answered_us = wsf_stream_acknowledged_locked(stream);
 	stream->close_code_received = events->close_code;
 	if (events->close_reason[0] != '\0')
 		stream->close_reason_received = strdup(events->close_reason);
@@ -56,28 +61,28 @@ static void close_arrived(struct wsf_stream *stream, const struct wsf_events *ev
 		answer = 1000;
 	}
 	wsf_stream_read_changed_locked(stream);
-	pthread_mutex_unlock(&stream->lock);
+	wsf_unlock(&stream->lock, WSF_RANK_STREAM);
 	/* As in wsf_stream_shutdown. */
 	if (answer == 1000 && stream->write_parted)
 		wsf_stream_write_failed_locked(stream, EPIPE);
 	else if (answer != 0)
 		wsf_stream_put_close_locked(stream, answer, NULL);
 	wsf_stream_settle_locked(stream);
-	pthread_mutex_unlock(&stream->transmit_lock);
+	wsf_unlock(&stream->transmit_lock, WSF_RANK_TRANSMIT);
 }
 
 static void opened(struct wsf_stream *stream)
 {
-	pthread_mutex_lock(&stream->transmit_lock);
+	wsf_stream_lock_transmit(stream);
 	wsf_stream_forget_request(stream);
-	pthread_mutex_unlock(&stream->transmit_lock);
-	pthread_mutex_lock(&stream->lock);
+	wsf_unlock(&stream->transmit_lock, WSF_RANK_TRANSMIT);
+	wsf_lock(&stream->lock, WSF_RANK_STREAM);
 	stream->opened = true;
 	stream->http_status = 101;
 	wsf_stream_start_alive_locked(stream);
 	wsf_stream_tell_locked(stream, &(struct ws_event){ .type = WS_EVENT_OPEN });
 	wsf_event_notify(&stream->state_event);
-	pthread_mutex_unlock(&stream->lock);
+	wsf_unlock(&stream->lock, WSF_RANK_STREAM);
 	if (stream->owner.opened != NULL)
 		stream->owner.opened(stream->owner.user, stream);
 }
@@ -86,14 +91,14 @@ static void answer(struct wsf_stream *stream, struct wsf_events *events)
 {
 	int rv;
 
-	pthread_mutex_lock(&stream->transmit_lock);
+	wsf_stream_lock_transmit(stream);
 	rv = wsf_stream_put_raw_locked(stream, events->answer, events->answer_bytes);
 	stream->refused = events->fault != 0;
 	if (rv == 0)
 		wsf_stream_push_locked(stream);
 	else
 		stream->ops->end(stream->link);
-	pthread_mutex_unlock(&stream->transmit_lock);
+	wsf_unlock(&stream->transmit_lock, WSF_RANK_TRANSMIT);
 	free(events->answer);
 	events->answer = NULL;
 }
@@ -103,9 +108,9 @@ static void pings_and_pongs(struct wsf_stream *stream, const struct wsf_events *
 	struct ws_event event = { 0 };
 
 	if (events->ping) {
-		pthread_mutex_lock(&stream->transmit_lock);
+		wsf_stream_lock_transmit(stream);
 		wsf_stream_put_pong_locked(stream, events->ping_payload, events->ping_bytes);
-		pthread_mutex_unlock(&stream->transmit_lock);
+		wsf_unlock(&stream->transmit_lock, WSF_RANK_TRANSMIT);
 	}
 	for (unsigned i = 0; i < events->control_count; i++) {
 		const struct wsf_control *control = &events->controls[i];
@@ -115,9 +120,9 @@ static void pings_and_pongs(struct wsf_stream *stream, const struct wsf_events *
 		event.payload_bytes = control->size;
 		event.round_trip_us = control->pong ?
 		    wsf_stream_pong_arrived(stream, control->payload, control->size) : 0;
-		pthread_mutex_lock(&stream->lock);
+		wsf_lock(&stream->lock, WSF_RANK_STREAM);
 		wsf_stream_tell_locked(stream, &event);
-		pthread_mutex_unlock(&stream->lock);
+		wsf_unlock(&stream->lock, WSF_RANK_STREAM);
 	}
 }
 

@@ -66,12 +66,12 @@ bool wsf_stream_release_idle(struct wsf_stream *stream)
 
 	/* Whatever is taken from here on asks for the next call. */
 	atomic_store(&stream->warm, false);
-	pthread_mutex_lock(&stream->transmit_lock);
+	wsf_stream_lock_transmit(stream);
 	busy = sweep_send_locked(stream);
-	pthread_mutex_unlock(&stream->transmit_lock);
-	pthread_mutex_lock(&stream->lock);
+	wsf_unlock(&stream->transmit_lock, WSF_RANK_TRANSMIT);
+	wsf_lock(&stream->lock, WSF_RANK_STREAM);
 	busy |= sweep_receive_locked(stream);
-	pthread_mutex_unlock(&stream->lock);
+	wsf_unlock(&stream->lock, WSF_RANK_STREAM);
 	if (busy)
 		atomic_store(&stream->warm, true);
 	return busy;

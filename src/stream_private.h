@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: 0BSD */
 /*
- * The inside of a stream, shared by stream.c (life) and stream_*.c only. See stream.h for who calls from which thread
- * and for the lock order.
+ * The inside of a stream, shared by stream.c (life) and stream_*.c only. See stream.h for who calls from which thread,
+ * and lock.h for the order of locks.
  */
 #ifndef WSF_STREAM_PRIVATE_H
 #define WSF_STREAM_PRIVATE_H
 
-#include <assert.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "lock.h"
 #include "observe.h"
 #include "pollfd.h"
 #include "ring.h"
@@ -57,6 +57,9 @@ struct wsf_stream {
 	struct wsf_endpoint endpoint;	/* its receiving half [R], its sending half [T] */
 
 	pthread_mutex_t transmit_lock;
+	atomic_uint transmit_wanted;	/* [A] threads that wait for the transmit lock */
+	struct wsf_event transmit_had;	/* one of them has got it */
+	bool writer_yields;		/* [T] the writer waits until they all have */
 	struct wsf_ring send_ring;	/* [T] */
 	uint8_t *pong;			/* [T] payload of one that found no room yet; NULL = none */
 	uint8_t pong_bytes;		/* [T] */
@@ -103,10 +106,10 @@ struct wsf_stream {
 	bool close_received;		/* [L] */
 	atomic_bool may_linger;		/* [A] set with it: writes are answers, and count */
 	bool close_flushed;		/* [TL] our Close has left for the kernel */
-	bool answered_us;		/* [L] the peer's Close came after close_flushed */
+	bool answered_us;		/* [L] the peer's Close came when its system had ours */
 	bool fin_received;		/* [L] */
 	bool receive_ended;		/* [L] nothing more can be received */
-	bool fin_early;			/* [L] it came before our Close left: the peer can't have seen that */
+	bool fin_early;			/* [L] it came before the peer's system had our Close */
 	bool reset;			/* [L] TCP ended by an error */
 	atomic_bool cut;		/* [A] nothing can be sent any more */
 	atomic_bool warm;		/* [A] the helper was asked to look whether storage can be given back */
@@ -125,15 +128,21 @@ struct wsf_stream {
 	int http_status;		/* [L] of the opening handshake; 0 = none yet */
 	uint64_t bytes_received, messages_received;	/* [L] the endpoint's, as of the last receive */
 	struct wsf_joined *joined;	/* [L] header fields joined for wsf_stream_header */
+	struct wsf_stream *end_next;	/* of the thread that exits: its list */
+	int64_t end_until_ns;		/* of the thread that exits: when to wait no more; 0 = not in the list */
 };
 
-static inline void wsf_assert_locked(pthread_mutex_t *mutex)
+/*
+ * Take the transmit lock, as everybody but a writer: one that has many messages to send lets the others in between two
+ * of them, helper threads among them, which have all other streams to look after.
+ */
+static inline void wsf_stream_lock_transmit(struct wsf_stream *stream)
 {
-#ifndef NDEBUG
-	assert(pthread_mutex_trylock(mutex) != 0);
-#else
-	(void)mutex;
-#endif
+	atomic_fetch_add(&stream->transmit_wanted, 1);
+	wsf_lock(&stream->transmit_lock, WSF_RANK_TRANSMIT);
+	atomic_fetch_sub(&stream->transmit_wanted, 1);
+	if (stream->writer_yields)
+		wsf_event_notify(&stream->transmit_had);
 }
 
 /* --- stream.c --- */
@@ -142,9 +151,18 @@ static inline void wsf_assert_locked(pthread_mutex_t *mutex)
 void wsf_stream_fail_locked(struct wsf_stream *stream, int error, const char *text, unsigned event);
 /* Transmit lock held: after a Close came or went, see whether TCP can be ended. */
 void wsf_stream_settle_locked(struct wsf_stream *stream);
+/* Both locks held: whether the peer's system has our Close. */
+bool wsf_stream_acknowledged_locked(const struct wsf_stream *stream);
 
 /* Transmit lock held, or nobody else left: wipe the request out of the send ring's storage. */
 void wsf_stream_forget_request(struct wsf_stream *stream);
+
+/* --- stream_close.c --- */
+
+/* Wait, with the lock let go, until the transport has let go. */
+void wsf_stream_wait_gone_locked(struct wsf_stream *stream, int64_t until_ns);
+/* The connection has close_timeout_ms from now. */
+void wsf_stream_bound_closing(struct wsf_stream *stream);
 
 /* --- stream_alive.c --- */
 

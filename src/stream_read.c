@@ -54,9 +54,9 @@ void wsf_stream_pull_rest_locked(struct wsf_stream *stream)
 	rv = wsf_stream_receive_locked(stream, &receive);
 	if (rv != -EAGAIN || stream->receive_ended)
 		return;
-	pthread_mutex_unlock(&stream->lock);
+	wsf_unlock(&stream->lock, WSF_RANK_STREAM);
 	(void)wsf_stream_transport_ended(stream, ECONNRESET);
-	pthread_mutex_lock(&stream->lock);
+	wsf_lock(&stream->lock, WSF_RANK_STREAM);
 }
 
 /* As the owner of receiving: wait for something. Returns 0, -EINTR or -ETIMEDOUT; *direct_bytes went there. */
@@ -95,13 +95,13 @@ static size_t drain_locked(struct wsf_stream *stream, uint8_t *out, size_t size,
 
 	stream->draining = unlock;
 	if (unlock)
-		pthread_mutex_unlock(&stream->lock);
+		wsf_unlock(&stream->lock, WSF_RANK_STREAM);
 	for (int i = 0; i < count; i++) {
 		memcpy(out + copied, span[i].iov_base, span[i].iov_len);
 		copied += span[i].iov_len;
 	}
 	if (unlock)
-		pthread_mutex_lock(&stream->lock);
+		wsf_lock(&stream->lock, WSF_RANK_STREAM);
 	stream->draining = false;
 	wsf_ring_consume(&stream->receive_ring, copied, keep ? copied : 0);
 	stream->received_since_sweep = true;
@@ -127,8 +127,9 @@ int wsf_stream_end_state_locked(const struct wsf_stream *stream)
 {
 	if (stream->error != 0)
 		return -stream->error;
+	/* At exit, what came since was thrown away: no end of file for who still reads. */
 	if (stream->close_received)
-		return 0;
+		return stream->discarding ? -ECANCELED : 0;
 	if (stream->receive_owner == WSF_OWNER_HELPER && stream->gone)
 		return -ECONNRESET;
 	return 1;
@@ -144,13 +145,13 @@ static int wait_helper_locked(struct wsf_stream *stream, int64_t deadline)
 
 	if (ask)
 		stream->receive_owner = WSF_OWNER_ASKED;
-	pthread_mutex_unlock(&stream->lock);
+	wsf_unlock(&stream->lock, WSF_RANK_STREAM);
 	if (resume)
 		stream->ops->want_read(stream->link);
 	if (ask)
 		stream->ops->want_hand_over(stream->link);
 	rv = wsf_stream_deadlocks(stream) ? -EDEADLK : wsf_event_wait(&stream->receive_event, seen, deadline);
-	pthread_mutex_lock(&stream->lock);
+	wsf_lock(&stream->lock, WSF_RANK_STREAM);
 	return rv;
 }
 
@@ -168,6 +169,8 @@ static int wait_bytes_locked(struct wsf_stream *stream, struct iovec direct, siz
 			return -EAGAIN;
 		if (deadline == WSF_NO_DEADLINE)
 			deadline = wsf_deadline_ns(atomic_load(&stream->read_timeout_ms));
+		else if (wsf_now_ns() >= deadline)
+			return -ETIMEDOUT;	/* pings and empty frames may come without end */
 		/* The last look may have been before it was known to be unused. */
 		if (stream->unused_buffer.iov_len > 0)
 			wsf_stream_warm(stream);
@@ -218,7 +221,7 @@ ssize_t wsf_stream_read(struct wsf_stream *stream, void *buffer, size_t size, en
 
 	if (size == 0)
 		return 0;
-	pthread_mutex_lock(&stream->lock);
+	wsf_lock(&stream->lock, WSF_RANK_STREAM);
 	resume = atomic_load(&stream->nonblocking) && wsf_stream_leave_receiving_locked(stream);
 	stream->reading = true;
 	do {
@@ -232,7 +235,7 @@ ssize_t wsf_stream_read(struct wsf_stream *stream, void *buffer, size_t size, en
 		stream->watched = true;
 	resume |= resume_due_locked(stream);
 	wsf_stream_show_readable_locked(stream);
-	pthread_mutex_unlock(&stream->lock);
+	wsf_unlock(&stream->lock, WSF_RANK_STREAM);
 	if (watch)
 		stream->ops->want_timer(stream->link);
 	if (resume)
@@ -244,10 +247,10 @@ int wsf_stream_unread(struct wsf_stream *stream, size_t size)
 {
 	int rv;
 
-	pthread_mutex_lock(&stream->lock);
+	wsf_lock(&stream->lock, WSF_RANK_STREAM);
 	rv = wsf_ring_unread(&stream->receive_ring, size);
 	wsf_stream_show_readable_locked(stream);
-	pthread_mutex_unlock(&stream->lock);
+	wsf_unlock(&stream->lock, WSF_RANK_STREAM);
 	return rv;
 }
 
@@ -255,17 +258,18 @@ void wsf_stream_stop_reading(struct wsf_stream *stream)
 {
 	bool resume;
 
-	pthread_mutex_lock(&stream->lock);
+	wsf_lock(&stream->lock, WSF_RANK_STREAM);
 	stream->discarding = true;
 	/* What is there can be given back from here on, and nothing may move any more that would ask for a look. */
 	wsf_stream_warm(stream);
+	/* At exit another thread may be inside a read: it goes on to the end. */
 	resume = !stream->gone && !stream->fin_received &&
-	    (stream->paused || stream->receive_owner != WSF_OWNER_HELPER);
-	if (!stream->gone)
+	    (stream->paused || (stream->receive_owner != WSF_OWNER_HELPER && !stream->reading));
+	if (!stream->gone && !stream->reading)
 		stream->receive_owner = WSF_OWNER_HELPER;
 	if (resume)
 		stream->paused = false;
-	pthread_mutex_unlock(&stream->lock);
+	wsf_unlock(&stream->lock, WSF_RANK_STREAM);
 	if (resume)
 		stream->ops->want_read(stream->link);
 }

@@ -13,6 +13,8 @@
 #define LOOKAHEAD_BYTES 512
 /* Bytes of a deflated message that may have to be kept aside, as they become more than there is room for. */
 #define HELD_MAX_BYTES 16384
+/* The same where nobody reads, so that no full ring ends the turn: these can become a thousand times as many. */
+#define DISCARD_MAX_BYTES 1024
 /* One call moves at most so much, so that a fast peer can't keep the helper from the other streams. */
 #define TURN_BYTES (1024 * 1024)
 #define TURN_RECEIVES 16
@@ -55,7 +57,7 @@ static int lay_out_locked(struct wsf_stream *stream, struct wsf_receive *receive
 		return -EAGAIN;
 	}
 	if (stream->endpoint.deflate.params.on && receive->scratch_bytes > HELD_MAX_BYTES)
-		receive->scratch_bytes = HELD_MAX_BYTES;
+		receive->scratch_bytes = stream->discarding ? DISCARD_MAX_BYTES : HELD_MAX_BYTES;
 	else if (payload == 0 && wsf_endpoint_expects_long(&stream->endpoint, WSF_IN_PLACE_MIN))
 		receive->scratch_bytes = LOOKAHEAD_BYTES;
 	if (!stream->discarding && receive->scratch_bytes > room)
@@ -183,15 +185,15 @@ static void take_in_locked(struct wsf_stream *stream, struct wsf_receive *receiv
 	int rv = 0;
 
 	if (!quick)
-		pthread_mutex_unlock(&stream->lock);
+		wsf_unlock(&stream->lock, WSF_RANK_STREAM);
 	if (!held)
 		size = decode_in_place(stream, receive, events);
 	if (!quick)
-		pthread_mutex_lock(&stream->lock);
+		wsf_lock(&stream->lock, WSF_RANK_STREAM);
 	if (held || size > 0)
 		rv = open_sink_locked(stream, receive, deflated ? room : size);
 	if (!quick)
-		pthread_mutex_unlock(&stream->lock);
+		wsf_unlock(&stream->lock, WSF_RANK_STREAM);
 	if (rv != 0)
 		no_memory(stream, events);
 	else if (held)
@@ -199,7 +201,7 @@ static void take_in_locked(struct wsf_stream *stream, struct wsf_receive *receiv
 	else if (size > 0)
 		decode_scratch(stream, receive, size, events);
 	if (!quick)
-		pthread_mutex_lock(&stream->lock);
+		wsf_lock(&stream->lock, WSF_RANK_STREAM);
 	commit_locked(stream, receive);
 }
 
@@ -219,12 +221,12 @@ bool wsf_stream_transport_ended(struct wsf_stream *stream, int error)
 	bool end = true, finish;
 
 	/* A Close that is just leaving has left before this end, if only by a moment: let its sender note that. */
-	pthread_mutex_lock(&stream->transmit_lock);
-	pthread_mutex_lock(&stream->lock);
+	wsf_stream_lock_transmit(stream);
+	wsf_lock(&stream->lock, WSF_RANK_STREAM);
 	stream->receive_ended = true;
 	if (error == 0 && !stream->fin_received) {
 		stream->fin_received = true;
-		stream->fin_early |= !stream->close_flushed;
+		stream->fin_early |= !wsf_stream_acknowledged_locked(stream);
 	} else if (error != 0) {
 		stream->reset = true;
 		atomic_store(&stream->cut, true);
@@ -242,14 +244,14 @@ bool wsf_stream_transport_ended(struct wsf_stream *stream, int error)
 	finish = error == 0 && stream->close_flushed && !stream->finished;
 	if (stream->gone)
 		wsf_stream_tell_closed_locked(stream);
-	pthread_mutex_unlock(&stream->lock);
+	wsf_unlock(&stream->lock, WSF_RANK_STREAM);
 	wsf_stream_show_writable_locked(stream);
 	if (finish) {
 		/* Both have said goodbye: TLS may, too. */
 		stream->finished = true;
 		stream->ops->finish(stream->link);
 	}
-	pthread_mutex_unlock(&stream->transmit_lock);
+	wsf_unlock(&stream->transmit_lock, WSF_RANK_TRANSMIT);
 	return end;
 }
 
@@ -275,17 +277,17 @@ int wsf_stream_receive_locked(struct wsf_stream *stream, struct wsf_receive *rec
 	if ((rv = lay_out_locked(stream, receive)) != 0)
 		return rv;
 	if (!held) {
-		pthread_mutex_unlock(&stream->lock);
+		wsf_unlock(&stream->lock, WSF_RANK_STREAM);
 		received = receive_unlocked(stream, receive);
-		pthread_mutex_lock(&stream->lock);
+		wsf_lock(&stream->lock, WSF_RANK_STREAM);
 	}
 	if (received <= 0) {
 		stream->filling = false;
 		if (received == -EAGAIN || received == -EINTR || received == -ETIMEDOUT)
 			return (int)received;
-		pthread_mutex_unlock(&stream->lock);
+		wsf_unlock(&stream->lock, WSF_RANK_STREAM);
 		end = wsf_stream_transport_ended(stream, (int)-received);
-		pthread_mutex_lock(&stream->lock);
+		wsf_lock(&stream->lock, WSF_RANK_STREAM);
 		return end ? 0 : -EAGAIN;
 	}
 	wsf_stream_heard_locked(stream);
@@ -297,9 +299,9 @@ int wsf_stream_receive_locked(struct wsf_stream *stream, struct wsf_receive *rec
 	receive->moved_bytes = held ? 0 : (size_t)received;
 	take_in_locked(stream, receive, held, &events);
 	if (events.answer != NULL || events.opened || events.control_count > 0 || events.close || events.fault != 0) {
-		pthread_mutex_unlock(&stream->lock);
+		wsf_unlock(&stream->lock, WSF_RANK_STREAM);
 		wsf_stream_act(stream, &events);
-		pthread_mutex_lock(&stream->lock);
+		wsf_lock(&stream->lock, WSF_RANK_STREAM);
 	}
 	return 1;
 }
@@ -322,9 +324,9 @@ enum wsf_next wsf_stream_readable(struct wsf_stream *stream, uint8_t *scratch, s
 	bool paused, emptied = false;
 	int rv = 1;
 
-	pthread_mutex_lock(&stream->lock);
+	wsf_lock(&stream->lock, WSF_RANK_STREAM);
 	if (stream->receive_owner == WSF_OWNER_READER) {
-		pthread_mutex_unlock(&stream->lock);
+		wsf_unlock(&stream->lock, WSF_RANK_STREAM);
 		return WSF_NEXT_PAUSE;
 	}
 	until = stream->endpoint.bytes_received + TURN_BYTES;
@@ -341,11 +343,11 @@ enum wsf_next wsf_stream_readable(struct wsf_stream *stream, uint8_t *scratch, s
 	/* A fault before it is open ends a client's connection. */
 	if (!stream->opened && stream->error != 0 && stream->role == WSF_CLIENT)
 		rv = 0;
-	pthread_mutex_unlock(&stream->lock);
+	wsf_unlock(&stream->lock, WSF_RANK_STREAM);
 	wsf_stream_timer(stream);
-	pthread_mutex_lock(&stream->lock);
+	wsf_lock(&stream->lock, WSF_RANK_STREAM);
 	paused = stream->paused;
-	pthread_mutex_unlock(&stream->lock);
+	wsf_unlock(&stream->lock, WSF_RANK_STREAM);
 	return rv == 0 ? WSF_NEXT_END : paused ? WSF_NEXT_PAUSE : WSF_NEXT_GO;
 }
 
@@ -353,9 +355,9 @@ bool wsf_stream_pending(struct wsf_stream *stream)
 {
 	bool may;
 
-	pthread_mutex_lock(&stream->lock);
+	wsf_lock(&stream->lock, WSF_RANK_STREAM);
 	may = stream->receive_owner != WSF_OWNER_READER && !stream->paused && !stream->receive_ended;
-	pthread_mutex_unlock(&stream->lock);
+	wsf_unlock(&stream->lock, WSF_RANK_STREAM);
 	return may && (holds(stream) || stream->ops->pending(stream->link));
 }
 
@@ -363,7 +365,7 @@ bool wsf_stream_hand_over(struct wsf_stream *stream)
 {
 	bool asked;
 
-	pthread_mutex_lock(&stream->lock);
+	wsf_lock(&stream->lock, WSF_RANK_STREAM);
 	asked = stream->receive_owner == WSF_OWNER_ASKED && !stream->gone;
 	/* It left, and nobody would receive; or there is a descriptor that tells what the helper receives. */
 	if (asked && (!stream->reading || stream->readable_fd.fd >= 0)) {
@@ -376,6 +378,6 @@ bool wsf_stream_hand_over(struct wsf_stream *stream)
 		wsf_stream_watch_reader_locked(stream, wsf_now_ns());
 		wsf_event_notify(&stream->receive_event);
 	}
-	pthread_mutex_unlock(&stream->lock);
+	wsf_unlock(&stream->lock, WSF_RANK_STREAM);
 	return asked;
 }

@@ -71,14 +71,14 @@ static void put_pong_due(struct wsf_stream *stream)
 static void flushed(struct wsf_stream *stream)
 {
 	if (stream->close_put && !stream->close_flushed) {
-		pthread_mutex_lock(&stream->lock);
+		wsf_lock(&stream->lock, WSF_RANK_STREAM);
 		stream->close_flushed = true;
-		pthread_mutex_unlock(&stream->lock);
+		wsf_unlock(&stream->lock, WSF_RANK_STREAM);
 		wsf_stream_settle_locked(stream);
 	} else if (stream->refused && !stream->refusal_out) {
-		pthread_mutex_lock(&stream->lock);
+		wsf_lock(&stream->lock, WSF_RANK_STREAM);
 		stream->refusal_out = true;
-		pthread_mutex_unlock(&stream->lock);
+		wsf_unlock(&stream->lock, WSF_RANK_STREAM);
 		wsf_stream_settle_locked(stream);
 	}
 }
@@ -88,14 +88,25 @@ bool wsf_stream_has_room_locked(const struct wsf_stream *stream, size_t size)
 	return wsf_ring_room(&stream->send_ring) >= size + WSF_CONTROL_ROOM;
 }
 
-/* Nothing can be sent any more. The receiving side finds the end by itself, behind all bytes that came. */
+/*
+ * Nothing can be sent any more. The receiving side finds the end of TCP by itself, behind all bytes that came; but
+ * where it is TLS that failed, for want of memory as it may be, the socket has no end to show to either side.
+ */
 void wsf_stream_send_failed_locked(struct wsf_stream *stream)
 {
-	pthread_mutex_lock(&stream->lock);
+	struct wsf_failure failure = { 0 };
+	bool ours;
+
+	wsf_lock(&stream->lock, WSF_RANK_STREAM);
 	stream->reset = true;
 	atomic_store(&stream->cut, true);
-	pthread_mutex_unlock(&stream->lock);
+	ours = stream->ops->failure(stream->link, &failure);
+	if (ours && !stream->close_received)
+		wsf_stream_fail_locked(stream, failure.error, failure.text, WS_EVENT_TRANSPORT_ERROR);
+	wsf_unlock(&stream->lock, WSF_RANK_STREAM);
 	wsf_stream_show_writable_locked(stream);
+	if (ours)
+		stream->ops->end(stream->link);
 }
 
 /* Returns 0 = the ring is empty, -EAGAIN, or -EPIPE: the connection is over. */
@@ -105,7 +116,7 @@ static int flush_ring(struct wsf_stream *stream)
 	ssize_t sent;
 	int count, rv;
 
-	wsf_assert_locked(&stream->transmit_lock);
+	wsf_assert_locked(&stream->transmit_lock, WSF_RANK_TRANSMIT);
 	for (;;) {
 		if (atomic_load(&stream->cut))
 			return -EPIPE;
@@ -159,18 +170,18 @@ void wsf_stream_push_locked(struct wsf_stream *stream)
 
 void wsf_stream_writable(struct wsf_stream *stream)
 {
-	pthread_mutex_lock(&stream->transmit_lock);
+	wsf_stream_lock_transmit(stream);
 	/* Storage that waited for the socket; or for a service to tell of it. */
 	wsf_stream_warm(stream);
 	stream->write_asked = false;
 	if (!stream->writer_waiting)
 		wsf_stream_push_locked(stream);
-	pthread_mutex_unlock(&stream->transmit_lock);
+	wsf_unlock(&stream->transmit_lock, WSF_RANK_TRANSMIT);
 }
 
 int wsf_stream_put_raw_locked(struct wsf_stream *stream, const void *data, size_t size)
 {
-	wsf_assert_locked(&stream->transmit_lock);
+	wsf_assert_locked(&stream->transmit_lock, WSF_RANK_TRANSMIT);
 	if (size > stream->send_ring.capacity_bytes) {
 		/* Nothing was sent yet: the ring may grow for the headers the program added. */
 		wsf_ring_clear(&stream->send_ring);
@@ -202,7 +213,7 @@ void wsf_stream_put_close_locked(struct wsf_stream *stream, unsigned code, const
 	bool end;
 	int size;
 
-	wsf_assert_locked(&stream->transmit_lock);
+	wsf_assert_locked(&stream->transmit_lock, WSF_RANK_TRANSMIT);
 	if (stream->close_put)
 		return;
 	/* The last ping is answered before: nothing may follow the Close. */
@@ -216,13 +227,16 @@ void wsf_stream_put_close_locked(struct wsf_stream *stream, unsigned code, const
 	}
 	wsf_stream_put_locked(stream, frame, (size_t)size, NULL, 0);
 	wsf_stream_show_writable_locked(stream);
-	pthread_mutex_lock(&stream->lock);
+	/* No ping may follow, and the program may go on reading for as long as the peer lives. */
+	if (stream->ops->watch != NULL && stream->values->ping_interval_ms > 0)
+		stream->ops->watch(stream->link, stream->values->ping_interval_ms);
+	wsf_lock(&stream->lock, WSF_RANK_STREAM);
 	/* Nobody receives any more behind the peer's Close, so its end of TCP may be there unseen. */
 	end = stream->close_received && stream->ops->at_end(stream->link);
 	stream->fin_early |= end;
 	stream->close_code_sent = code;
 	stream->close_reason_sent = reason != NULL ? strndup(reason, WSF_REASON_MAX) : NULL;
-	pthread_mutex_unlock(&stream->lock);
+	wsf_unlock(&stream->lock, WSF_RANK_STREAM);
 	if (end && stream->ops->pending(stream->link))
 		stream->ops->want_read(stream->link);
 	wsf_stream_push_locked(stream);
@@ -257,9 +271,9 @@ int wsf_stream_wait_writable_locked(struct wsf_stream *stream, int64_t until_ns)
 	int rv;
 
 	stream->writer_waiting = true;
-	pthread_mutex_unlock(&stream->transmit_lock);
+	wsf_unlock(&stream->transmit_lock, WSF_RANK_TRANSMIT);
 	rv = stream->ops->wait_writable(stream->link, until_ns);
-	pthread_mutex_lock(&stream->transmit_lock);
+	wsf_lock(&stream->transmit_lock, WSF_RANK_TRANSMIT);
 	stream->writer_waiting = false;
 	return rv;
 }

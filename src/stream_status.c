@@ -161,11 +161,11 @@ int wsf_stream_status(struct wsf_stream *stream, struct ws_status *status)
 
 	if (size < offsetof(struct ws_status, clean) || size > sizeof full)
 		return -EINVAL;
-	pthread_mutex_lock(&stream->transmit_lock);
-	pthread_mutex_lock(&stream->lock);
+	wsf_stream_lock_transmit(stream);
+	wsf_lock(&stream->lock, WSF_RANK_STREAM);
 	fill_status_locked(stream, &full);
-	pthread_mutex_unlock(&stream->lock);
-	pthread_mutex_unlock(&stream->transmit_lock);
+	wsf_unlock(&stream->lock, WSF_RANK_STREAM);
+	wsf_unlock(&stream->transmit_lock, WSF_RANK_TRANSMIT);
 	fill_text(full.subprotocol, sizeof full.subprotocol, stream->endpoint.subprotocol);
 	fill_text(full.extensions, sizeof full.extensions, stream->endpoint.extensions);
 	full.compressed = stream->endpoint.extensions != NULL;
@@ -206,14 +206,14 @@ const char *wsf_stream_header(struct wsf_stream *stream, const char *name)
 
 	if (wsf_http_field_count(http, name) <= 1)
 		return wsf_http_field(http, name);
-	pthread_mutex_lock(&stream->lock);
+	wsf_lock(&stream->lock, WSF_RANK_STREAM);
 	for (joined = stream->joined; joined != NULL && strcasecmp(joined->name, name) != 0;)
 		joined = joined->next;
 	if (joined == NULL && (joined = join(http, name)) != NULL) {
 		joined->next = stream->joined;
 		stream->joined = joined;
 	}
-	pthread_mutex_unlock(&stream->lock);
+	wsf_unlock(&stream->lock, WSF_RANK_STREAM);
 	return joined != NULL ? joined->value : NULL;
 }
 

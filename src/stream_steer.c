@@ -21,13 +21,13 @@ void wsf_stream_read_changed_locked(struct wsf_stream *stream)
 
 void wsf_stream_set_readable_locked(struct wsf_stream *stream)
 {
-	wsf_assert_locked(&stream->lock);
+	wsf_assert_locked(&stream->lock, WSF_RANK_STREAM);
 	wsf_pollfd_set(&stream->readable_fd, read_ready_locked(stream));
 }
 
 void wsf_stream_set_writable_locked(struct wsf_stream *stream)
 {
-	wsf_assert_locked(&stream->transmit_lock);
+	wsf_assert_locked(&stream->transmit_lock, WSF_RANK_TRANSMIT);
 	wsf_pollfd_set(&stream->writable_fd,
 	    wsf_stream_write_state_locked(stream) != 0 || wsf_stream_room_locked(stream) > 0);
 }
@@ -45,13 +45,13 @@ static int readable_pollfd(struct wsf_stream *stream)
 	bool resume = false;
 	int rv = 0, fd;
 
-	pthread_mutex_lock(&stream->lock);
+	wsf_lock(&stream->lock, WSF_RANK_STREAM);
 	if (stream->readable_fd.fd < 0 && (rv = wsf_pollfd_open(&stream->readable_fd)) == 0) {
 		resume = wsf_stream_leave_receiving_locked(stream);
 		wsf_pollfd_set(&stream->readable_fd, read_ready_locked(stream));
 	}
 	fd = stream->readable_fd.fd;
-	pthread_mutex_unlock(&stream->lock);
+	wsf_unlock(&stream->lock, WSF_RANK_STREAM);
 	if (resume)
 		stream->ops->want_read(stream->link);
 	return rv == 0 ? fd : rv;
@@ -61,11 +61,11 @@ static int writable_pollfd(struct wsf_stream *stream)
 {
 	int rv = 0, fd;
 
-	pthread_mutex_lock(&stream->transmit_lock);
+	wsf_stream_lock_transmit(stream);
 	if (stream->writable_fd.fd < 0 && (rv = wsf_pollfd_open(&stream->writable_fd)) == 0)
 		wsf_stream_show_writable_locked(stream);
 	fd = stream->writable_fd.fd;
-	pthread_mutex_unlock(&stream->transmit_lock);
+	wsf_unlock(&stream->transmit_lock, WSF_RANK_TRANSMIT);
 	return rv == 0 ? fd : rv;
 }
 
@@ -78,9 +78,9 @@ size_t wsf_stream_readable_bytes(struct wsf_stream *stream)
 {
 	size_t bytes;
 
-	pthread_mutex_lock(&stream->lock);
+	wsf_lock(&stream->lock, WSF_RANK_STREAM);
 	bytes = atomic_load(&stream->aborted) ? 0 : wsf_ring_used(&stream->receive_ring);
-	pthread_mutex_unlock(&stream->lock);
+	wsf_unlock(&stream->lock, WSF_RANK_STREAM);
 	return bytes;
 }
 
@@ -88,9 +88,9 @@ size_t wsf_stream_writable_bytes(struct wsf_stream *stream)
 {
 	size_t bytes;
 
-	pthread_mutex_lock(&stream->transmit_lock);
+	wsf_stream_lock_transmit(stream);
 	bytes = wsf_stream_write_state_locked(stream) != 0 ? 0 : wsf_stream_room_locked(stream);
-	pthread_mutex_unlock(&stream->transmit_lock);
+	wsf_unlock(&stream->transmit_lock, WSF_RANK_TRANSMIT);
 	return bytes;
 }
 
@@ -98,9 +98,9 @@ size_t wsf_stream_unsent_bytes(struct wsf_stream *stream)
 {
 	size_t bytes;
 
-	pthread_mutex_lock(&stream->transmit_lock);
+	wsf_stream_lock_transmit(stream);
 	bytes = wsf_ring_used(&stream->send_ring) + stream->ops->unsent(stream->link);
-	pthread_mutex_unlock(&stream->transmit_lock);
+	wsf_unlock(&stream->transmit_lock, WSF_RANK_TRANSMIT);
 	return bytes;
 }
 
@@ -111,9 +111,9 @@ void wsf_stream_set_nonblocking(struct wsf_stream *stream, bool on)
 	bool resume;
 
 	atomic_store(&stream->nonblocking, on);
-	pthread_mutex_lock(&stream->lock);
+	wsf_lock(&stream->lock, WSF_RANK_STREAM);
 	resume = on && wsf_stream_leave_receiving_locked(stream);
-	pthread_mutex_unlock(&stream->lock);
+	wsf_unlock(&stream->lock, WSF_RANK_STREAM);
 	if (resume)
 		stream->ops->want_read(stream->link);
 }
@@ -130,7 +130,7 @@ int wsf_stream_drain(struct wsf_stream *stream, int64_t until_ns)
 {
 	int rv;
 
-	pthread_mutex_lock(&stream->transmit_lock);
+	wsf_stream_lock_transmit(stream);
 	stream->writer_drains = true;
 	while ((rv = wsf_stream_flush_locked(stream)) == -EAGAIN &&
 	    (rv = wsf_stream_wait_writable_locked(stream, until_ns)) == 0)
@@ -143,14 +143,14 @@ int wsf_stream_drain(struct wsf_stream *stream, int64_t until_ns)
 		wsf_stream_ask_helper_locked(stream);
 	else if (rv == -EPIPE && atomic_load(&stream->aborted))
 		rv = -ECONNABORTED;
-	pthread_mutex_unlock(&stream->transmit_lock);
+	wsf_unlock(&stream->transmit_lock, WSF_RANK_TRANSMIT);
 	return rv;
 }
 
 void wsf_stream_abort(struct wsf_stream *stream)
 {
-	pthread_mutex_lock(&stream->transmit_lock);
-	pthread_mutex_lock(&stream->lock);
+	wsf_stream_lock_transmit(stream);
+	wsf_lock(&stream->lock, WSF_RANK_STREAM);
 	atomic_store(&stream->aborted, true);
 	atomic_store(&stream->cut, true);
 	wsf_stream_fail_locked(stream, ECONNABORTED, "the program aborted the connection", WS_EVENT_TRANSPORT_ERROR);
@@ -158,8 +158,8 @@ void wsf_stream_abort(struct wsf_stream *stream)
 	if (stream->gone)
 		wsf_stream_tell_closed_locked(stream);
 	wsf_event_notify(&stream->state_event);
-	pthread_mutex_unlock(&stream->lock);
+	wsf_unlock(&stream->lock, WSF_RANK_STREAM);
 	wsf_stream_show_writable_locked(stream);
-	pthread_mutex_unlock(&stream->transmit_lock);
+	wsf_unlock(&stream->transmit_lock, WSF_RANK_TRANSMIT);
 	stream->ops->end(stream->link);
 }

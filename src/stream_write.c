@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "mask.h"
+#include "process.h"
 #include "stream_private.h"
 
 /* Payload of a frame that is sent faster as one piece, though it has to be copied for that. */
@@ -122,9 +123,12 @@ static int short_frame(struct wsf_stream *stream, const struct wsf_frame_start *
 	}
 	if (sent == 0)
 		return -ENOMEM;
-	/* A part is out, and the rest has no place. */
 	wsf_stream_send_failed_locked(stream);
-	return sent > 0 ? -ENOMEM : -EPIPE;
+	if (sent < 0)
+		return -EPIPE;
+	/* A part is out, and the rest has no place: the peer must not wait for it. */
+	stream->ops->end(stream->link);
+	return -ENOMEM;
 }
 
 /* Unmasked and nothing waits: out of the caller's memory. What the socket would not take goes into the ring. */
@@ -215,11 +219,36 @@ static int write_message(struct wsf_stream *stream, const struct wsf_message *me
 /* A failed write is final: a hole never passes for a whole (see ws_fopen(3)). */
 void wsf_stream_write_failed_locked(struct wsf_stream *stream, int error)
 {
-	pthread_mutex_lock(&stream->lock);
+	wsf_lock(&stream->lock, WSF_RANK_STREAM);
 	if (stream->write_failure == 0)
 		stream->write_failure = error;
-	pthread_mutex_unlock(&stream->lock);
+	wsf_unlock(&stream->lock, WSF_RANK_STREAM);
 	wsf_stream_put_close_locked(stream, 1011, "write failed");
+	/* Who is still in that write waits for the socket: a peer that reads nothing must not keep it there. */
+	if (stream->writer_waiting)
+		wsf_stream_bound_closing(stream);
+}
+
+/*
+ * Between two messages of one write. A lock is not fair: who unlocks and locks again is nearly always the first. What
+ * the others do they do as in wsf_stream_wait_writable_locked.
+ */
+static void let_others_in(struct wsf_stream *stream)
+{
+	unsigned seen;
+
+	if (atomic_load(&stream->transmit_wanted) == 0)
+		return;
+	stream->writer_yields = stream->writer_waiting = stream->write_parted = true;
+	wsf_unlock(&stream->transmit_lock, WSF_RANK_TRANSMIT);
+	for (;;) {
+		seen = wsf_event_seen(&stream->transmit_had);
+		if (atomic_load(&stream->transmit_wanted) == 0)
+			break;
+		(void)wsf_event_wait(&stream->transmit_had, seen, WSF_NO_DEADLINE);
+	}
+	wsf_lock(&stream->transmit_lock, WSF_RANK_TRANSMIT);
+	stream->writer_yields = stream->writer_waiting = stream->write_parted = false;
 }
 
 static int write_all(struct wsf_stream *stream, const uint8_t *data, size_t size)
@@ -229,6 +258,8 @@ static int write_all(struct wsf_stream *stream, const uint8_t *data, size_t size
 	int rv;
 
 	while (done < size) {
+		if (done > 0)
+			let_others_in(stream);
 		if ((rv = wsf_stream_write_state_locked(stream)) != 0)
 			return rv;
 		n = size - done < half ? size - done : half;
@@ -248,20 +279,33 @@ static int write_all(struct wsf_stream *stream, const uint8_t *data, size_t size
 	return 0;
 }
 
+/* What ended a write: the end of the connection, but for what the program did and for want of memory. */
+static int why_not_sent(struct wsf_stream *stream)
+{
+	struct wsf_failure failure = { 0 };
+
+	if (atomic_load(&stream->aborted))
+		return -ECONNABORTED;
+	if (stream->write_failure == 0 && stream->ops->failure(stream->link, &failure) && failure.error == ENOMEM)
+		return -ENOMEM;
+	return -EPIPE;
+}
+
 /* What is left goes by the helper; a failure is final. */
 static void finish_write(struct wsf_stream *stream, int *rv)
 {
-	if (*rv == -EPIPE && atomic_load(&stream->aborted))
-		*rv = -ECONNABORTED;
+	if (*rv == -EPIPE)
+		*rv = why_not_sent(stream);
 	if (atomic_load(&stream->may_linger)) {
 		/* Who is still answering is not cut off between two writes: the part would pass for the whole. */
-		pthread_mutex_lock(&stream->lock);
+		wsf_lock(&stream->lock, WSF_RANK_STREAM);
 		stream->linger_from_ns = wsf_now_ns();
-		pthread_mutex_unlock(&stream->lock);
+		wsf_unlock(&stream->lock, WSF_RANK_STREAM);
 	}
 	if (*rv != 0)
 		wsf_stream_write_failed_locked(stream, -*rv);
-	else if (wsf_ring_used(&stream->send_ring) != 0 || stream->ops->flush(stream->link) == -EAGAIN)
+	/* Also behind a failure: nobody was asked to send the rest while this thread would. */
+	if (wsf_ring_used(&stream->send_ring) != 0 || stream->ops->flush(stream->link) == -EAGAIN)
 		wsf_stream_ask_helper_locked(stream);
 	wsf_stream_show_writable_locked(stream);
 }
@@ -272,11 +316,11 @@ ssize_t wsf_stream_write(struct wsf_stream *stream, const void *buffer, size_t s
 
 	if (size == 0)
 		return 0;
-	pthread_mutex_lock(&stream->transmit_lock);
+	wsf_lock(&stream->transmit_lock, WSF_RANK_TRANSMIT);
 	stream->write_until_ns = until_ns;
-	rv = wsf_stream_observing(stream) ? -EDEADLK : write_all(stream, buffer, size);
+	rv = wsf_stream_observing(stream) && !wsf_process_over() ? -EDEADLK : write_all(stream, buffer, size);
 	finish_write(stream, &rv);
-	pthread_mutex_unlock(&stream->transmit_lock);
+	wsf_unlock(&stream->transmit_lock, WSF_RANK_TRANSMIT);
 	return rv == 0 ? (ssize_t)size : rv;
 }
 
@@ -315,7 +359,7 @@ ssize_t wsf_stream_write_some(struct wsf_stream *stream, const void *buffer, siz
 		return 0;
 	if (wsf_stream_observing(stream))
 		return -EDEADLK;
-	pthread_mutex_lock(&stream->transmit_lock);
+	wsf_lock(&stream->transmit_lock, WSF_RANK_TRANSMIT);
 	room = wait_some(stream);
 	if (room > 0) {
 		size = size < (size_t)room ? size : (size_t)room;
@@ -326,6 +370,6 @@ ssize_t wsf_stream_write_some(struct wsf_stream *stream, const void *buffer, siz
 	} else if (wsf_ring_used(&stream->send_ring) != 0) {
 		wsf_stream_ask_helper_locked(stream);
 	}
-	pthread_mutex_unlock(&stream->transmit_lock);
+	wsf_unlock(&stream->transmit_lock, WSF_RANK_TRANSMIT);
 	return room;
 }

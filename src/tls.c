@@ -34,6 +34,7 @@ static int set_up(struct wsf_tls *tls, const char *name, const char *session_key
 		return -ENOMEM;
 	}
 	SSL_set_bio(tls->ssl, bio, bio);
+	wsf_tls_count_messages(tls);
 	if (!tls->context->server)
 		return wsf_tls_set_up_client(tls, name, session_key);
 	SSL_set_accept_state(tls->ssl);
@@ -54,9 +55,11 @@ int wsf_tls_create(struct wsf_tls **out, struct wsf_tls_context *context, const 
 	atomic_init(&tls->drained, false);
 	atomic_init(&tls->stalled, false);
 	pthread_mutex_init(&tls->lock, NULL);
+	wsf_process_enter();
 	errors = wsf_tls_errors_aside();
 	rv = set_up(tls, name, session_key);
 	wsf_tls_errors_back(errors);
+	wsf_process_leave();
 	if (rv != 0) {
 		wsf_tls_free(tls);
 		return rv;
@@ -84,7 +87,9 @@ void wsf_tls_free(struct wsf_tls *tls)
 	/* OpenSSL forgets the session of a connection that was not shut down, and other connections may use it. */
 	if (tls->ssl != NULL && tls->established)
 		SSL_set_shutdown(tls->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+	wsf_process_enter();
 	SSL_free(tls->ssl);
+	wsf_process_leave();
 	wsf_tls_context_unref(tls->context);
 	pthread_mutex_destroy(&tls->lock);
 	free(tls->in);
@@ -98,7 +103,8 @@ void wsf_tls_free(struct wsf_tls *tls)
 
 void wsf_tls_enter(struct wsf_tls *tls, struct wsf_socket *sock)
 {
-	pthread_mutex_lock(&tls->lock);
+	wsf_lock(&tls->lock, WSF_RANK_TLS);
+	wsf_process_enter();
 	tls->socket = sock;
 	tls->emptied = false;
 	tls->taken_bytes = 0;
@@ -110,7 +116,8 @@ void wsf_tls_leave(struct wsf_tls *tls)
 	wsf_tls_errors_back(tls->errors);
 	wsf_tls_release_out(tls, false);
 	tls->socket = NULL;
-	pthread_mutex_unlock(&tls->lock);
+	wsf_process_leave();
+	wsf_unlock(&tls->lock, WSF_RANK_TLS);
 }
 
 int wsf_tls_outcome(struct wsf_tls *tls)
@@ -240,6 +247,7 @@ ssize_t wsf_tls_receive(struct wsf_tls *tls, struct wsf_socket *sock, const stru
 			break;
 		done += (size_t)n;
 		total += (size_t)n;
+		tls->messages = 0;
 	}
 	if (rv == 0 && i < count)
 		rv = wsf_tls_outcome(tls);
@@ -280,9 +288,9 @@ size_t wsf_tls_unsent(struct wsf_tls *tls)
 {
 	size_t bytes;
 
-	pthread_mutex_lock(&tls->lock);
+	wsf_lock(&tls->lock, WSF_RANK_TLS);
 	bytes = wsf_tls_owed(tls);
-	pthread_mutex_unlock(&tls->lock);
+	wsf_unlock(&tls->lock, WSF_RANK_TLS);
 	return bytes;
 }
 
@@ -320,9 +328,9 @@ void wsf_tls_finish(struct wsf_tls *tls, struct wsf_socket *sock)
 
 void wsf_tls_idle(struct wsf_tls *tls)
 {
-	pthread_mutex_lock(&tls->lock);
+	wsf_lock(&tls->lock, WSF_RANK_TLS);
 	wsf_tls_release_out(tls, true);
-	pthread_mutex_unlock(&tls->lock);
+	wsf_unlock(&tls->lock, WSF_RANK_TLS);
 }
 
 bool wsf_tls_pending(struct wsf_tls *tls)
@@ -341,11 +349,11 @@ bool wsf_tls_failure(struct wsf_tls *tls, struct wsf_failure *failure)
 
 	if (is_inherited(tls))
 		return false;
-	pthread_mutex_lock(&tls->lock);
+	wsf_lock(&tls->lock, WSF_RANK_TLS);
 	failed = tls->failure.error != 0;
 	if (failed)
 		*failure = tls->failure;
-	pthread_mutex_unlock(&tls->lock);
+	wsf_unlock(&tls->lock, WSF_RANK_TLS);
 	return failed;
 }
 

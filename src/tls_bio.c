@@ -17,6 +17,12 @@
 /* A longer gathering buffer serves a bulk of data, and stays as long as that lasts. */
 #define OUT_SMALL_BYTES 8192
 
+/*
+ * Key updates, session tickets and the like behind the handshake, without data between them. Each costs new keys or a
+ * session, many times as much as to send a byte, and OpenSSL takes any number of them.
+ */
+#define MESSAGES_MAX 32
+
 size_t wsf_tls_owed(const struct wsf_tls *tls)
 {
 	return tls->out_end - tls->out_start;
@@ -55,6 +61,9 @@ int wsf_tls_flush_out(struct wsf_tls *tls)
 	while (wsf_tls_owed(tls) > 0) {
 		iov = (struct iovec){ tls->out + tls->out_start, wsf_tls_owed(tls) };
 		sent = wsf_socket_send(tls->socket, &iov, 1);
+		/* EPIPE is no news: the end of the socket was told, or is still there to be received. */
+		if (sent < 0 && sent != -EAGAIN && sent != -EPIPE)
+			tls->send_error = (int)sent;
 		if (sent < 0)
 			return (int)sent;
 		tls->out_start += (size_t)sent;
@@ -76,8 +85,16 @@ static int bio_write(BIO *bio, const char *data, int size)
 {
 	struct wsf_tls *tls = BIO_get_data(bio);
 
+	int rv;
+
 	BIO_clear_retry_flags(bio);
-	return append_out(tls, data, (size_t)size) == 0 ? size : -1;
+	rv = append_out(tls, data, (size_t)size);
+	/* OpenSSL has nothing to say of it. */
+	if (rv == -ENOMEM && tls->failure.error == 0)
+		wsf_fail_errno(&tls->failure, ENOMEM, "TLS failed");
+	else if (rv != 0 && tls->failure.error == 0)
+		wsf_fail(&tls->failure, EPROTO, "TLS failed: the other end takes no answers");
+	return rv == 0 ? size : -1;
 }
 
 /* What was received before all else. Returns how much of it there was. */
@@ -104,6 +121,22 @@ static void note_received(struct wsf_tls *tls, const char *data, size_t size)
 	tls->begun |= size > 0;
 }
 
+/* OpenSSL's, of each message in either direction. */
+static void count_message(int sent, int version, int type, const void *data, size_t size, SSL *ssl, void *opaque)
+{
+	struct wsf_tls *tls = opaque;
+
+	(void)version, (void)data, (void)size, (void)ssl;
+	if (!sent && type == SSL3_RT_HANDSHAKE && tls->established && tls->messages <= MESSAGES_MAX)
+		tls->messages++;
+}
+
+void wsf_tls_count_messages(struct wsf_tls *tls)
+{
+	SSL_set_msg_callback(tls->ssl, count_message);
+	SSL_set_msg_callback_arg(tls->ssl, tls);
+}
+
 static int bio_read(BIO *bio, char *data, int size)
 {
 	struct wsf_tls *tls = BIO_get_data(bio);
@@ -111,7 +144,10 @@ static int bio_read(BIO *bio, char *data, int size)
 	ssize_t received;
 
 	BIO_clear_retry_flags(bio);
-	if (tls->socket_error != 0)
+	if (tls->messages > MESSAGES_MAX && tls->failure.error == 0)
+		wsf_fail(&tls->failure, EPROTO, "the other end sent more than %d messages of TLS without data",
+		    MESSAGES_MAX);
+	if (tls->socket_error != 0 || tls->failure.error != 0)
 		return -1;
 	if (tls->ended)
 		return 0;
@@ -127,6 +163,9 @@ static int bio_read(BIO *bio, char *data, int size)
 		BIO_set_retry_read(bio);
 		return -1;
 	}
+	/* A reset that a send was told of. */
+	if (received == 0 && tls->send_error != 0)
+		received = tls->send_error;
 	if (received < 0) {
 		tls->socket_error = (int)received;
 		return -1;

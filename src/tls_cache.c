@@ -9,6 +9,7 @@
 
 #include <openssl/evp.h>
 
+#include "process.h"
 #include "tls_private.h"
 
 #define CACHE_MAX 16
@@ -27,7 +28,7 @@ struct place {
 	struct wsf_tls_context *context;	/* with a reference of the cache's */
 };
 
-/* Lock order: the cache's, then the session locks in the order of the contexts' addresses. Legend: [C] its lock. */
+/* A fork takes its lock, then the session locks in the order of the contexts' addresses. Legend: [C] its lock. */
 static struct {
 	pthread_mutex_t lock;
 	struct place places[CACHE_MAX];		/* [C] the one used last first */
@@ -164,19 +165,27 @@ static struct wsf_tls_context *insert_locked(const unsigned char key[KEY_BYTES],
 
 /* --- the process --- */
 
-static void clear_at_exit(void)
+void wsf_tls_cache_clear(void)
 {
 	struct place places[CACHE_MAX];
 	size_t count;
 
-	pthread_mutex_lock(&cache.lock);
+	wsf_lock(&cache.lock, WSF_RANK_CACHE);
 	cache.over = true;
 	count = cache.count;
 	memcpy(places, cache.places, sizeof(places));
 	cache.count = 0;
-	pthread_mutex_unlock(&cache.lock);
+	wsf_unlock(&cache.lock, WSF_RANK_CACHE);
 	for (size_t i = 0; i < count; i++)
 		wsf_tls_context_unref(places[i].context);
+}
+
+static void clear_at_exit(void)
+{
+	wsf_lock(&cache.lock, WSF_RANK_CACHE);
+	cache.over = true;
+	wsf_unlock(&cache.lock, WSF_RANK_CACHE);
+	wsf_tls_cache_clear();
 }
 
 /* The cached context with the lowest address behind this one, NULL = the first or none. */
@@ -196,50 +205,56 @@ static struct wsf_tls_context *next_locked(const struct wsf_tls_context *last)
 /* A child finds all locks free, whatever the parent's other threads were at. */
 static void lock_for_fork(void)
 {
-	pthread_mutex_lock(&cache.lock);
+	wsf_lock_to_fork(&cache.lock);
 	for (struct wsf_tls_context *context = next_locked(NULL); context != NULL; context = next_locked(context))
-		pthread_mutex_lock(&context->session_lock);
+		wsf_lock_to_fork(&context->session_lock);
 }
 
 static void unlock_after_fork(void)
 {
 	for (struct wsf_tls_context *context = next_locked(NULL); context != NULL; context = next_locked(context))
-		pthread_mutex_unlock(&context->session_lock);
-	pthread_mutex_unlock(&cache.lock);
+		wsf_unlock_forked(&context->session_lock);
+	wsf_unlock_forked(&cache.lock);
 }
 
-/* OpenSSL's own handler comes first here, so that it runs last. */
-static void begin(void)
+static const struct wsf_process_part part = {
+	.before_fork = lock_for_fork,
+	.in_parent = unlock_after_fork,
+	.in_child = unlock_after_fork,
+	.end = clear_at_exit,
+};
+
+__attribute__((constructor)) static void join(void)
 {
-	OPENSSL_init_ssl(0, NULL);
-	atexit(clear_at_exit);
-	pthread_atfork(lock_for_fork, unlock_after_fork, unlock_after_fork);
+	wsf_process_join(WSF_PROCESS_TLS, &part);
 }
 
 static int get(struct wsf_tls_context **out, const struct ws_options *values, struct wsf_failure *failure)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	unsigned char key[KEY_BYTES];
 	struct wsf_tls_context *fresh, *known, *old = NULL;
+	bool made;
 	int rv;
 
-	pthread_once(&once, begin);
-	if (!make_key(key, values))
+	wsf_process_enter();
+	made = make_key(key, values);
+	wsf_process_leave();
+	if (!made)
 		return wsf_fail(failure, ENOMEM, "no TLS context to be had");
-	pthread_mutex_lock(&cache.lock);
+	wsf_lock(&cache.lock, WSF_RANK_CACHE);
 	*out = find_locked(key);
-	pthread_mutex_unlock(&cache.lock);
+	wsf_unlock(&cache.lock, WSF_RANK_CACHE);
 	if (*out != NULL)
 		return 0;
 	rv = wsf_tls_context_build(&fresh, values, false, failure);
 	if (rv != 0)
 		return rv;
 	/* Another thread may have been faster: with one context for both, their sessions are, too. */
-	pthread_mutex_lock(&cache.lock);
+	wsf_lock(&cache.lock, WSF_RANK_CACHE);
 	known = find_locked(key);
 	if (known == NULL)
 		old = insert_locked(key, fresh);
-	pthread_mutex_unlock(&cache.lock);
+	wsf_unlock(&cache.lock, WSF_RANK_CACHE);
 	wsf_tls_context_unref(known != NULL ? fresh : old);
 	*out = known != NULL ? known : fresh;
 	return 0;

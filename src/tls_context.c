@@ -6,6 +6,7 @@
 #include <openssl/evp.h>
 #include <openssl/x509v3.h>
 
+#include "process.h"
 #include "tls_private.h"
 
 /* Forward secrecy and AEAD only, as far as TLS 1.2 has them; those of 1.3 are all so. */
@@ -344,7 +345,9 @@ int wsf_tls_context_build(struct wsf_tls_context **out, const struct ws_options 
 	atomic_init(&context->refs, 1);
 	pthread_mutex_init(&context->session_lock, NULL);
 	context->server = server;
+	wsf_process_enter();
 	rv = fill(context, values, failure);
+	wsf_process_leave();
 	if (rv != 0)
 		wsf_tls_context_unref(context);
 	else
@@ -372,10 +375,12 @@ void wsf_tls_context_unref(struct wsf_tls_context *context)
 {
 	if (context == NULL || atomic_fetch_sub_explicit(&context->refs, 1, memory_order_acq_rel) != 1)
 		return;
+	wsf_process_enter();
 	wsf_tls_sessions_clear(context);
 	for (size_t i = 0; i < context->named_count; i++)
 		SSL_CTX_free(context->named[i]);
 	SSL_CTX_free(context->ctx);
+	wsf_process_leave();
 	pthread_mutex_destroy(&context->session_lock);
 	free(context->named);
 	free(context->pins);

@@ -343,13 +343,19 @@ static bool is_memory(unsigned long code)
 	return ERR_GET_REASON(code) == ERR_R_MALLOC_FAILURE;
 }
 
-/* The first error of TLS itself, or else the first of all: those behind it are its consequences. Empties the queue. */
+/*
+ * A lack of memory, or the first error of TLS itself, or else the first of all: those behind it are its consequences.
+ * Empties the queue.
+ */
 static unsigned long cause(void)
 {
 	unsigned long first = 0, code;
 
 	while ((code = ERR_get_error()) != 0) {
-		if (first == 0 || (ERR_GET_LIB(code) == ERR_LIB_SSL && ERR_GET_LIB(first) != ERR_LIB_SSL))
+		if (first != 0 && is_memory(first))
+			continue;
+		if (first == 0 || is_memory(code) ||
+		    (ERR_GET_LIB(code) == ERR_LIB_SSL && ERR_GET_LIB(first) != ERR_LIB_SSL))
 			first = code;
 	}
 	return first;
@@ -381,9 +387,8 @@ int wsf_tls_explain(struct wsf_failure *failure, const SSL *ssl, const char *nam
 {
 	unsigned long code = cause();
 
-	if (code == 0)
-		return wsf_fail(failure, EPROTO, "TLS failed");
-	if (is_memory(code))
+	/* Without memory the queue itself can't be had. */
+	if (code == 0 || is_memory(code))
 		return wsf_fail_errno(failure, ENOMEM, "TLS failed");
 	if (ERR_GET_LIB(code) != ERR_LIB_SSL)
 		return wsf_fail(failure, EPROTO, "TLS failed: %s", words(code));
@@ -394,9 +399,11 @@ int wsf_tls_explain(struct wsf_failure *failure, const SSL *ssl, const char *nam
 
 int wsf_tls_explain_file(struct wsf_failure *failure, const char *what, const char *file)
 {
-	unsigned long code = ERR_peek_error();
+	unsigned long code = ERR_get_error(), later;
 
-	ERR_clear_error();
+	/* Readers that were tried in vain may have said something of their own first. */
+	while ((later = ERR_get_error()) != 0)
+		code = is_memory(later) ? later : code;
 	file = wsf_tls_path_tail(file);
 	if (ERR_GET_LIB(code) == ERR_LIB_SYS && ERR_GET_REASON(code) > 0)
 		return wsf_fail_errno(failure, ERR_GET_REASON(code), "cannot use %s \"%s\"", what, file);

@@ -9,6 +9,7 @@
 
 #include <openssl/pem.h>
 
+#include "process.h"
 #include "tls_private.h"
 #include "wipe.h"
 
@@ -84,7 +85,7 @@ static int read_file(struct text *text, const char *what, const char *path, stru
 		rv = -errno;
 	} else {
 		rv = read_all(fd, text);
-		close(fd);
+		wsf_process_close(fd);
 	}
 	if (rv != 0) {
 		forget(text);

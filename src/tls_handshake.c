@@ -123,8 +123,13 @@ int wsf_tls_shake_hands(struct wsf_tls *tls)
 static int wait_handshake(const struct wsf_tls *tls, int fd, int64_t deadline_ns)
 {
 	struct pollfd pollfd = { .fd = fd, .events = wsf_tls_owed(tls) > 0 ? POLLOUT : POLLIN };
-	int rv = poll(&pollfd, 1, wsf_deadline_left_ms(deadline_ns));
+	int rv;
 
+	/* Something may always be there. */
+	if (wsf_deadline_left_ms(deadline_ns) == 0)
+		return -ETIMEDOUT;
+	wsf_assert_may_wait();
+	rv = poll(&pollfd, 1, wsf_deadline_left_ms(deadline_ns));
 	return rv < 0 ? -errno : rv == 0 && wsf_deadline_left_ms(deadline_ns) == 0 ? -ETIMEDOUT : 0;
 }
 
@@ -156,7 +161,7 @@ int wsf_tls_connect(struct wsf_tls *tls, int fd, int64_t deadline_ns, struct wsf
 		wsf_fail(failure, EINTR, "interrupted by a signal in the TLS handshake");
 	else if (rv == -ETIMEDOUT)
 		wsf_fail(failure, ETIMEDOUT, "the server did not finish the TLS handshake in time");
-	else
-		wsf_fail_errno(failure, -rv, "the TLS handshake broke off");
+	else	/* which of the two a cut is depends on who was faster */
+		wsf_fail_errno(failure, rv == -EPIPE ? ECONNRESET : -rv, "the TLS handshake broke off");
 	return -failure->error;
 }

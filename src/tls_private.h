@@ -14,6 +14,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 
+#include "lock.h"
 #include "tls.h"
 
 #ifndef EKEYREJECTED	/* outside Linux */
@@ -50,6 +51,11 @@ int wsf_tls_context_build(struct wsf_tls_context **context, const struct ws_opti
 bool wsf_tls_pins_match(const struct wsf_tls_context *context, X509 *certificate);
 /* The SHA-256 of its SubjectPublicKeyInfo. Returns 0, -ENOMEM or -EIO. */
 int wsf_tls_pin_of(X509 *certificate, unsigned char pin[WSF_PIN_BYTES]);
+
+/* --- tls_cache.c --- */
+
+/* Let go of the client contexts that are kept, and of their sessions. */
+void wsf_tls_cache_clear(void);
 
 /* --- tls_files.c: all return 0 or a negative errno with the failure filled --- */
 
@@ -143,9 +149,11 @@ struct wsf_tls {
 	bool emptied;			/* [S] in this call: the socket had less than was asked for */
 	bool begun;			/* [S] something was received */
 	size_t taken_bytes;		/* [S] in this call: cipher bytes from the socket */
+	unsigned messages;		/* [S] of the handshake's kind since the last data */
 	bool ended;			/* [S] the socket is at its end */
 	bool notified;			/* [S] our close_notify is sent */
 	int socket_error;		/* [S] negative errno, 0 = none: a socket tells only once */
+	int send_error;			/* [S] as told to a send */
 	struct wsf_failure failure;	/* [S] what TLS has against it; final */
 	atomic_bool more;		/* [A] another receive gives something, whether or not the socket does */
 	atomic_bool drained;		/* [A] the last receive took all there was, of the socket's, too */
@@ -169,6 +177,8 @@ int wsf_tls_outcome(struct wsf_tls *tls);
  * take stays here, so that OpenSSL is never left with half a record to try again.
  */
 BIO *wsf_tls_new_bio(struct wsf_tls *tls);
+/* Count the other end's key updates, tickets and requests behind the handshake: so many without data are an attack. */
+void wsf_tls_count_messages(struct wsf_tls *tls);
 /* Cipher bytes that the socket has not taken. */
 size_t wsf_tls_owed(const struct wsf_tls *tls);
 /* Send them. Returns 0 = all is with the kernel, -EAGAIN, or another negative errno. */

@@ -102,7 +102,7 @@ void wsf_tls_session_put(struct wsf_tls_context *context, const char *key, SSL_S
 {
 	struct wsf_tls_session *entry;
 
-	pthread_mutex_lock(&context->session_lock);
+	wsf_lock(&context->session_lock, WSF_RANK_SESSIONS);
 	entry = unlink_locked(context, key);
 	if (entry == NULL)
 		entry = new_entry(key);
@@ -110,7 +110,7 @@ void wsf_tls_session_put(struct wsf_tls_context *context, const char *key, SSL_S
 		add(entry, session);
 		link_locked(context, entry);
 	}
-	pthread_mutex_unlock(&context->session_lock);
+	wsf_unlock(&context->session_lock, WSF_RANK_SESSIONS);
 	if (entry == NULL)
 		SSL_SESSION_free(session);
 }
@@ -139,7 +139,7 @@ SSL_SESSION *wsf_tls_session_take(struct wsf_tls_context *context, const char *k
 	struct wsf_tls_session *entry;
 	SSL_SESSION *session = NULL;
 
-	pthread_mutex_lock(&context->session_lock);
+	wsf_lock(&context->session_lock, WSF_RANK_SESSIONS);
 	entry = unlink_locked(context, key);
 	if (entry != NULL) {
 		session = take_from(entry);
@@ -148,7 +148,7 @@ SSL_SESSION *wsf_tls_session_take(struct wsf_tls_context *context, const char *k
 		else
 			free_entry(entry);
 	}
-	pthread_mutex_unlock(&context->session_lock);
+	wsf_unlock(&context->session_lock, WSF_RANK_SESSIONS);
 	return session;
 }
 
@@ -156,10 +156,10 @@ void wsf_tls_sessions_clear(struct wsf_tls_context *context)
 {
 	struct wsf_tls_session *entry, *next;
 
-	pthread_mutex_lock(&context->session_lock);
+	wsf_lock(&context->session_lock, WSF_RANK_SESSIONS);
 	entry = context->sessions;
 	context->sessions = NULL;
-	pthread_mutex_unlock(&context->session_lock);
+	wsf_unlock(&context->session_lock, WSF_RANK_SESSIONS);
 	for (; entry != NULL; entry = next) {
 		next = entry->next;
 		free_entry(entry);

@@ -2,8 +2,12 @@
 #include <errno.h>
 #include <poll.h>
 
+#include "lock.h"
 #include "transport.h"
 #include "wait.h"
+
+/* The record of a close_notify: 5 of a header, an alert of 2, and at most 24 of what authenticates it. */
+#define NOTIFY_BYTES 31
 
 /* Between looks at whether TLS can send again. */
 #define STALL_MS 10
@@ -56,6 +60,7 @@ int wsf_transport_wait_writable(void *opaque, int64_t deadline_ns)
 	left_ms = wsf_deadline_left_ms(deadline_ns);
 	if (left_ms == 0)
 		return -ETIMEDOUT;
+	wsf_assert_may_wait();
 	poll(NULL, 0, left_ms < 0 || left_ms > STALL_MS ? STALL_MS : left_ms);
 	return 0;
 }
@@ -73,6 +78,22 @@ bool wsf_transport_arrived(void *opaque)
 	struct wsf_transport *transport = opaque;
 
 	return wsf_transport_pending(opaque) || wsf_socket_arrived(&transport->socket);
+}
+
+bool wsf_transport_acknowledged(void *opaque, bool finished)
+{
+	struct wsf_transport *transport = opaque;
+
+	/* Of what came behind our last word: the end of TCP, and at most so much of a close_notify. */
+	return wsf_socket_unacknowledged(&transport->socket) <=
+	    (!finished ? 0 : transport->tls != NULL ? NOTIFY_BYTES + 1 : 1);
+}
+
+void wsf_transport_watch(void *opaque, int interval_ms)
+{
+	struct wsf_transport *transport = opaque;
+
+	wsf_socket_watch(&transport->socket, interval_ms);
 }
 
 size_t wsf_transport_unsent(void *opaque)

@@ -22,6 +22,8 @@ int wsf_transport_flush(void *transport);
 int wsf_transport_wait_writable(void *transport, int64_t deadline_ns);
 bool wsf_transport_at_end(void *transport);
 bool wsf_transport_arrived(void *transport);
+bool wsf_transport_acknowledged(void *transport, bool finished);
+void wsf_transport_watch(void *transport, int interval_ms);
 size_t wsf_transport_unsent(void *transport);
 bool wsf_transport_stalled(void *transport);
 bool wsf_transport_pending(void *transport);

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include "lock.h"
 #include "wait.h"
 
 static int fail_closed(const struct wsf_tunnel_call *call)
@@ -35,6 +36,7 @@ static int wait_for(const struct wsf_tunnel_call *call, short events)
 	struct pollfd pollfd = { .fd = call->fd, .events = events };
 	int rv;
 
+	wsf_assert_may_wait();
 	do {
 		rv = poll(&pollfd, 1, wsf_deadline_left_ms(call->deadline_ns));
 		if (rv < 0)

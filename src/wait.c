@@ -9,6 +9,7 @@
 #include <unistd.h>
 #endif
 
+#include "lock.h"
 #include "wait.h"
 
 #define NS_PER_S INT64_C(1000000000)
@@ -84,6 +85,7 @@ int wsf_event_wait(struct wsf_event *event, unsigned seen, int64_t deadline_ns)
 	long rv;
 	int error;
 
+	wsf_assert_may_wait();
 	if (deadline_ns != WSF_NO_DEADLINE) {
 		until.tv_sec = (time_t)(deadline_ns / NS_PER_S);
 		until.tv_nsec = (long)(deadline_ns % NS_PER_S);
@@ -131,6 +133,7 @@ int wsf_event_wait(struct wsf_event *event, unsigned seen, int64_t deadline_ns)
 	int64_t real_ns;
 	int rv = 0;
 
+	wsf_assert_may_wait();
 	pthread_mutex_lock(&event->mutex);
 	if (atomic_load(&event->count) == seen) {
 		if (deadline_ns == WSF_NO_DEADLINE) {

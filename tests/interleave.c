@@ -200,6 +200,9 @@ static int candidates(uint8_t choice[IL_THREADS_MAX + 1])
 _Noreturn static void leave(void)
 {
 	il.running = false;
+#ifndef NDEBUG
+	memset(&wsf_locks, 0, sizeof wsf_locks);	/* of the thread that is left here */
+#endif
 	setcontext(&main_context);
 	abort();
 }
@@ -307,8 +310,13 @@ static void switch_over(void)
 	struct thread *self = &il.threads[last];
 	int next = pick();
 
-	if (&il.threads[next] != self)
-		swapcontext(&self->context, &il.threads[next].context);
+	if (&il.threads[next] == self)
+		return;
+#ifndef NDEBUG
+	self->locks = wsf_locks;
+	wsf_locks = il.threads[next].locks;
+#endif
+	swapcontext(&self->context, &il.threads[next].context);
 }
 
 static void note_step(struct thread *self)

@@ -20,10 +20,11 @@ ssize_t WRAP(recvmsg)(int fd, struct msghdr *message, int flags);
 ssize_t WRAP(recv)(int fd, void *data, size_t size, int flags);
 int WRAP(poll)(struct pollfd *pollfd, nfds_t count, int timeout_ms);
 int WRAP(shutdown)(int fd, int how);
-int WRAP(close)(int fd);
+void WRAP(wsf_process_close)(int fd);
+void WRAP(wsf_process_disown)(int fd);
 int WRAP(fcntl64)(int fd, int command, ...);
 int WRAP(fcntl)(int fd, int command, ...);
-int REAL(close)(int fd);
+void REAL(wsf_process_close)(int fd);
 
 struct world world;
 
@@ -218,16 +219,23 @@ int WRAP(shutdown)(int fd, int how)
 	return 0;
 }
 
-int WRAP(close)(int fd)
+void WRAP(wsf_process_close)(int fd)
 {
-	if (fd < WORLD_FD || fd >= WORLD_FD + WORLD_FDS)
-		return REAL(close)(fd);
+	if (fd < WORLD_FD || fd >= WORLD_FD + WORLD_FDS) {
+		REAL(wsf_process_close)(fd);
+		return;
+	}
 	check(fd, "close");
 	il_point("close");
 	world.open[fd - WORLD_FD] = false;
 	if (memchr(world.open, true, sizeof world.open) == NULL)
 		world.out_end = true;
-	return 0;
+}
+
+/* Nothing forks here. */
+void WRAP(wsf_process_disown)(int fd)
+{
+	(void)fd;
 }
 
 static int duplicate(void)

@@ -8,6 +8,7 @@
 #include <ucontext.h>
 
 #include "interleave.h"
+#include "lock.h"
 #include "wait.h"
 
 struct thread {
@@ -27,6 +28,9 @@ struct thread {
 	bool past;			/* of this step: behind the one access that others see */
 	int held;			/* locks */
 	int rank[4];			/* of each */
+#ifndef NDEBUG
+	struct wsf_locks locks;		/* the library's own record of them, while another thread runs */
+#endif
 };
 
 struct engine {

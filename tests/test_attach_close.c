@@ -123,7 +123,7 @@ START_TEST(a_peer_that_never_answers_is_a_timeout)
 }
 END_TEST
 
-START_TEST(a_silent_peer_gets_pings_and_then_close_1001)
+START_TEST(a_silent_peer_gets_pings_and_then_close_1011)
 {
 	struct ws_options options = WS_OPTIONS_INIT;
 	struct peer_frame frame;
@@ -138,7 +138,7 @@ START_TEST(a_silent_peer_gets_pings_and_then_close_1001)
 		ck_assert(peer_read_frame(end.peer, &frame));
 	}
 	ck_assert_uint_eq(frame.byte0, PEER_CLOSE);
-	ck_assert_uint_eq(peer_close_code(&frame), 1001);
+	ck_assert_uint_eq(peer_close_code(&frame), 1011);
 	peer_frame_clear(&frame);
 	wire_expect_end(end.stream, ETIMEDOUT);
 	end_fclose(&end, ETIMEDOUT);
@@ -629,7 +629,7 @@ int main(void)
 	tcase_add_test(tcase, shutdown_sends_data_and_close_and_reading_goes_on);
 	tcase_add_test(tcase, fclose_waits_for_the_answer);
 	tcase_add_test(tcase, a_peer_that_never_answers_is_a_timeout);
-	tcase_add_test(tcase, a_silent_peer_gets_pings_and_then_close_1001);
+	tcase_add_test(tcase, a_silent_peer_gets_pings_and_then_close_1011);
 	tcase_add_loop_test(tcase, a_good_end_is_told_before_fclose, 0, 2);
 	tcase = wire_case(suite, "theirs");
 	tcase_add_loop_test(tcase, a_close_of_the_peer_ends_reading, 0, (int)(sizeof closes / sizeof closes[0]));

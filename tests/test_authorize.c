@@ -123,7 +123,7 @@ static const struct {
 	{ "/p?", "Sec-WebSocket-Protocol: chat, superchat\r\nSec-WebSocket-Protocol:\tv1 ,,v2\r\n",
 	    "path=/p\nquery=\norigin=(none)\npeer=%s\ntls=\nx-token=(none)\nabsent=(none)\nnothing=(none)\n"
 	    "subprotocol=chat\nsubprotocol=superchat\nsubprotocol=v1\nsubprotocol=v2\n" },
-	{ "/", "Sec-WebSocket-Protocol: , two words, ok ,b@d,a;b, x\r\n",
+	{ "/", "Sec-WebSocket-Protocol: ,, ok ,\t, x\r\n",
 	    "path=/\nquery=(none)\norigin=(none)\npeer=%s\ntls=\nx-token=(none)\nabsent=(none)\nnothing=(none)\n"
 	    "subprotocol=ok\nsubprotocol=x\n" },
 };
@@ -156,6 +156,7 @@ START_TEST(the_request_is_shown_as_it_came)
 }
 END_TEST
 
+/* 128 of them are as many as a request may have. */
 START_TEST(every_subprotocol_of_a_full_block_is_shown)
 {
 	struct gate gate = { .status = 0, .choose_last = true };
@@ -168,11 +169,11 @@ START_TEST(every_subprotocol_of_a_full_block_is_shown)
 	peer_count_begin();
 	ck_assert_ptr_nonnull(request);
 	size = (size_t)snprintf(request, 20000, "GET /" HEAD);
-	for (int line = 0; line < 7; line++) {
+	for (int line = 0; line < 8; line++) {
 		size += (size_t)snprintf(request + size, 20000 - size, "Sec-WebSocket-Protocol: ");
-		for (int i = 0; i < 1000; i++)
-			size += (size_t)snprintf(request + size, 20000 - size, "%c,", 'a' + line);
-		size += (size_t)snprintf(request + size, 20000 - size, "%s\r\n", line == 6 ? "last" : "");
+		for (int i = 0; i < 16 - line / 7; i++)
+			size += (size_t)snprintf(request + size, 20000 - size, "%0100d,", 16 * line + i);
+		size += (size_t)snprintf(request + size, 20000 - size, "%s\r\n", line == 7 ? "last" : "");
 	}
 	snprintf(request + size, 20000 - size, "\r\n");
 	listener = listen_to(&options, &port);

@@ -380,6 +380,29 @@ START_TEST(a_bomb_is_stopped_at_the_same_byte_however_it_comes)
 }
 END_TEST
 
+/* What ends every message, the tail, can be read as matches, too, where the last block is not complete. */
+START_TEST(a_bomb_that_is_cut_short_becomes_no_longer_than_the_ratio_allows)
+{
+	struct bytes bomb = { 0 };
+	size_t longest = 0;
+
+	make_bomb(&bomb, 0, 200000);
+	for (size_t size = 1; size < bomb.size; size++) {
+		struct wsf_deflate deflate = { .params = defaults };
+		struct result result = { 0 };
+
+		inflate_message(&deflate, bomb.data, size, size % 3, size % 5 * 100, &result);
+		ck_assert_int_ne(result.rv, 1);
+		ck_assert_uint_le(result.out.size, FREE_BYTES + 1032);
+		longest = result.out.size > longest ? result.out.size : longest;
+		free(result.out.data);
+		wsf_deflate_clear(&deflate);
+	}
+	ck_assert_uint_gt(longest, FREE_BYTES);
+	free(bomb.data);
+}
+END_TEST
+
 START_TEST(the_ratio_is_each_messages_own)
 {
 	struct wsf_deflate from = { .params = defaults }, to = { .params = defaults };
@@ -750,6 +773,7 @@ static void add_tests(TCase *tcase)
 	tcase_add_test(tcase, an_idle_deflater_gives_back_what_it_can);
 	tcase_add_test(tcase, a_window_of_8_bits_is_only_inflated);
 	tcase_add_loop_test(tcase, a_bomb_is_stopped_at_the_same_byte_however_it_comes, 0, COUNT(bombs));
+	tcase_add_test(tcase, a_bomb_that_is_cut_short_becomes_no_longer_than_the_ratio_allows);
 	tcase_add_test(tcase, the_ratio_is_each_messages_own);
 	tcase_add_loop_test(tcase, an_offer_says_what_is_wanted, 0, COUNT(offers));
 	tcase_add_loop_test(tcase, a_server_chooses_the_first_offer_it_can_meet, 0, COUNT(chosen));

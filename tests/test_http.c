@@ -544,7 +544,7 @@ START_TEST(as_many_fields_as_allowed_are_taken_and_one_more_is_not)
 	ck_assert_uint_eq(http.field_count, WSF_HTTP_MAX_FIELDS);
 	wsf_http_clear(&http);
 	memcpy(text + size, "a:\r\n\r\n", 7);
-	assert_refused(WSF_HTTP_REQUEST, LIMIT, text, size + 6, size, -EPROTO);
+	assert_refused(WSF_HTTP_REQUEST, LIMIT, text, size + 6, size, -EMSGSIZE);
 }
 END_TEST
 
@@ -704,6 +704,11 @@ START_TEST(an_answer_is_judged_by_rfc_6455)
 		{UPGRADED "Sec-WebSocket-Accept: " ACCEPT_VALUE "x\r\n\r\n", NULL, -EPROTO, NULL,
 		    "Accept is wrong"},
 		{UPGRADED "Sec-WebSocket-Accept:\r\n\r\n", NULL, -EPROTO, NULL, "Accept is wrong"},
+		{SWITCHING UPGRADE "Connection: Upgrade, @\r\n" ACCEPT END, NULL, -EPROTO, NULL, "is malformed"},
+		/* what would be a body */
+		{ACCEPTED "Content-Length: 0\r\n\r\n", NULL, 0, NULL, ""},
+		{ACCEPTED "Content-Length: 5\r\n\r\n", NULL, -EPROTO, NULL, "a body"},
+		{ACCEPTED "Transfer-Encoding: chunked\r\n\r\n", NULL, -EPROTO, NULL, "a body"},
 		/* extensions are judged elsewhere */
 		{ACCEPTED "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n", NULL, 0, NULL, ""},
 		/* subprotocols */
@@ -836,9 +841,17 @@ START_TEST(a_request_is_judged_by_rfc_6455)
 		{GET "Host: h:x\r\n" UPGRADE CONNECTION KEY VERSION END, 400},
 		{GET "Host: [::1\r\n" UPGRADE CONNECTION KEY VERSION END, 400},
 		{GET "Host: []\r\n" UPGRADE CONNECTION KEY VERSION END, 400},
+		{GET "Host: [:::]\r\n" UPGRADE CONNECTION KEY VERSION END, 400},
+		{GET "Host: [1:2:3:4:5:6:7:8:9]\r\n" UPGRADE CONNECTION KEY VERSION END, 400},
+		{GET "Host: [127.0.0.1]\r\n" UPGRADE CONNECTION KEY VERSION END, 400},
+		{GET "Host: h%4\r\n" UPGRADE CONNECTION KEY VERSION END, 400},
+		{GET "Host: h%zz\r\n" UPGRADE CONNECTION KEY VERSION END, 400},
+		{GET "Host: h%2\r\n" UPGRADE CONNECTION KEY VERSION END, 400},
+		{GET "Host: h%c3%A9\r\n" UPGRADE CONNECTION KEY VERSION END, 101},
 		{GET HOST UPGRADE CONNECTION KEY VERSION "Content-Length: 1\r\n\r\n", 400},
 		{GET HOST UPGRADE CONNECTION KEY VERSION "Content-Length: 0\r\nContent-Length: 5\r\n\r\n", 400},
 		{GET HOST UPGRADE CONNECTION KEY VERSION "Content-Length:\r\n\r\n", 400},
+		{GET HOST UPGRADE CONNECTION KEY VERSION "Content-Length: 0\r\nContent-Length: 0\r\n\r\n", 400},
 		{GET HOST UPGRADE CONNECTION KEY VERSION "Transfer-Encoding: chunked\r\n\r\n", 400},
 		/* 400: the key */
 		{GET HOST UPGRADE CONNECTION VERSION END, 400},
@@ -852,6 +865,10 @@ START_TEST(a_request_is_judged_by_rfc_6455)
 		{GET HOST UPGRADE CONNECTION "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAA==\r\n" VERSION END, 400},
 		{GET HOST UPGRADE CONNECTION "Sec-WebSocket-Key: AAAAAAAAAA AAAAAAAAAAA==\r\n" VERSION END, 400},
 		{GET HOST UPGRADE CONNECTION "Sec-WebSocket-Key: AAAAAAAAAA-AAAAAAAAAAA==\r\n" VERSION END, 400},
+		/* 400: lists */
+		{GET HOST UPGRADE "Connection: Upgrade, @\r\n" KEY VERSION END, 400},
+		{GET HOST UPGRADE "Connection: keep alive, Upgrade\r\n" KEY VERSION END, 400},
+		{GET HOST UPGRADE "Connection: ,Upgrade ,\r\n" KEY VERSION END, 101},
 		/* 426 */
 		{GET HOST END, 426},
 		{GET HOST CONNECTION KEY VERSION END, 426},
@@ -869,6 +886,59 @@ START_TEST(a_request_is_judged_by_rfc_6455)
 
 	for (size_t i = 0; i < COUNT(cases); i++)
 		assert_status(cases[i].text, &rules, cases[i].status, NULL);
+}
+END_TEST
+
+START_TEST(a_malformed_list_is_a_bad_request)
+{
+	static const struct wsf_http_rules rules = {NULL, NULL, NULL};
+	static const struct {
+		const char *name, *value;
+		bool valid;
+	} cases[] = {
+		{"Protocol", "a", true}, {"Protocol", ", a ,,\tb,", true}, {"Protocol", "", false},
+		{"Protocol", ", ,", false}, {"Protocol", "a b", false}, {"Protocol", "a;b", false},
+		{"Protocol", "a, \"b\"", false}, {"Protocol", "a\xc3\xa9", false}, {"Protocol", "a, b, a", false},
+		{"Protocol", "a, A", true}, {"Protocol", "a\r\nSec-WebSocket-Protocol: a", false},
+		{"Protocol", "a\r\nSec-WebSocket-Protocol: ", true},
+		{"Extensions", "a", true}, {"Extensions", "a;b , c ; d = e;\tf=\"g\"", true},
+		{"Extensions", "a; b=\"c\\d\"", true}, {"Extensions", ",a,", true}, {"Extensions", "", false},
+		{"Extensions", ",", false}, {"Extensions", "a b", false}, {"Extensions", "a;", false},
+		{"Extensions", ";a", false}, {"Extensions", "a;;b", false}, {"Extensions", "a; =b", false},
+		{"Extensions", "a; b=", false}, {"Extensions", "a; b=\"\"", false},
+		{"Extensions", "a; b=\"c d\"", false}, {"Extensions", "a; b=\"c,d\"", false},
+		{"Extensions", "a; b=\"c", false}, {"Extensions", "a; b=\"c\\", false},
+		{"Extensions", "a; b=\"c\\\"", false}, {"Extensions", "a; b=\"\\\"\"", false},
+		{"Extensions", "a; b=c=d", false}, {"Extensions", "a; b=\"c\"d", false},
+		{"Extensions", "a/b", false}, {"Extensions", "a, b;", false},
+		{"Extensions", "a\r\nSec-WebSocket-Extensions: b c", false},
+	};
+
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		char *text = format("%sSec-WebSocket-%s: %s\r\n\r\n", GET HOST UPGRADE CONNECTION KEY VERSION,
+		    cases[i].name, cases[i].value);
+
+		assert_status(text, &rules, cases[i].valid ? 101 : 400, NULL);
+		free(text);
+	}
+}
+END_TEST
+
+/* Each is compared with each: so there is a limit. */
+START_TEST(subprotocols_beyond_128_are_a_bad_request)
+{
+	static const struct wsf_http_rules rules = {NULL, NULL, NULL};
+	char list[1024] = "", *text;
+
+	for (int i = 0; i < 129; i++) {
+		if (i >= 128 - 1) {
+			text = format("%sSec-WebSocket-Protocol: %sx\r\n\r\n", GET HOST UPGRADE CONNECTION KEY VERSION,
+			    list);
+			assert_status(text, &rules, i == 128 - 1 ? 101 : 400, NULL);
+			free(text);
+		}
+		snprintf(list + strlen(list), sizeof(list) - strlen(list), "%d,", i);
+	}
 }
 END_TEST
 
@@ -1011,7 +1081,6 @@ START_TEST(the_subprotocol_is_the_servers_best_that_the_client_offers)
 		{ours, "Sec-WebSocket-Protocol: ,\t,v1 ,, x\r\n", "v1"},
 		{ours, "Sec-WebSocket-Protocol: v3, v\r\n", NULL},
 		{ours, "Sec-WebSocket-Protocol: V1\r\n", NULL},
-		{ours, "Sec-WebSocket-Protocol:\r\n", NULL},
 	};
 
 	for (size_t i = 0; i < COUNT(cases); i++) {
@@ -1168,6 +1237,8 @@ static Suite *http_suite(void)
 	tcase_add_test(judge, a_long_phrase_is_cut_to_the_reason);
 	tcase_add_test(judge, a_long_phrase_leaves_room_for_the_realm);
 	tcase_add_test(judge, a_request_is_judged_by_rfc_6455);
+	tcase_add_test(judge, a_malformed_list_is_a_bad_request);
+	tcase_add_test(judge, subprotocols_beyond_128_are_a_bad_request);
 	tcase_add_test(judge, only_the_path_of_the_rules_is_served);
 	tcase_add_test(judge, the_default_origin_is_that_of_the_host_header);
 	tcase_add_test(judge, named_origins_are_the_only_ones_where_there_are_any);

@@ -6,6 +6,7 @@ failed, but a program that it needs is not on this machine.
 """
 
 import os
+import re
 import subprocess
 import sys
 import unittest
@@ -141,6 +142,10 @@ http {
 	fastcgi_temp_path fastcgi;
 	uwsgi_temp_path uwsgi;
 	scgi_temp_path scgi;
+@WHOLE@
+}
+"""
+NGINX_SERVER = """
 	server {
 		listen 127.0.0.1:@PORT@@LISTEN@;
 		@SERVER@
@@ -153,19 +158,18 @@ http {
 			@LOCATION@
 		}
 	}
-}
 """
 
 
 class Nginx(Daemon):
-    """In front of behind, an URL. server and location are its directives there."""
+    """In front of behind, an URL. server and location are its directives there; whole is all of its server block."""
 
-    def __init__(self, behind, listen="", server="", location=""):
+    def __init__(self, behind, listen="", server="", location="", whole=NGINX_SERVER):
         path = program("nginx")
 
         def make(port, directory):
             text = NGINX
-            for name, value in [("PORT", str(port)), ("LISTEN", listen), ("SERVER", server), ("LOCATION", location),
+            for name, value in [("WHOLE", whole), ("PORT", str(port)), ("LISTEN", listen), ("SERVER", server), ("LOCATION", location),
                                 ("BEHIND", behind)]:
                 text = text.replace("@%s@" % name, value)
             with open(os.path.join(directory, "nginx.conf"), "w", encoding="ascii") as config:
@@ -221,6 +225,27 @@ class ThroughNginx(Case):
         lines = b"".join(b"%d\n" % i for i in range(100000))
         with Listener("-k", "--echo", *listening()) as listener, self.originating(listener) as nginx:
             self.assert_clean(wspipe("ws://localhost:%d/" % nginx.port, data=lines), lines)
+
+    def test_the_manuals_configuration(self):
+        """The example of ws_security(7), as far as a port and certificates of its own go."""
+        path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "man", "ws_security.7")
+        with open(path, encoding="utf-8") as page:
+            block = re.search(r"^\.Bd -literal.*?\n(server \{\n.*?\n\}\n)\.Ed$", page.read(), re.M | re.S).group(1)
+        with Listener("-k", "--echo", url="ws://127.0.0.1:0/") as listener:
+            changes = [("listen 443 ssl", "listen 127.0.0.1:@PORT@ ssl"), ("/etc/ssl/example.org.pem", pki("server.pem")),
+                       ("/etc/ssl/private/example.org.key", pki("server.key")),
+                       ("http://127.0.0.1:8080", "http://127.0.0.1:%d" % listener.port)]
+            for was, becomes in changes:
+                self.assertEqual(block.count(was), 1, was)
+                block = block.replace(was, becomes)
+            with Nginx("", whole=block) as nginx:
+                def ask(*arguments):
+                    return wspipe("--ca", pki("ca.pem"), *arguments, "wss://localhost:%d/stream" % nginx.port,
+                                  data=b"hello")
+                self.assert_clean(ask(), b"hello")
+                self.assert_clean(ask("--origin", "https://localhost:%d" % nginx.port), b"hello")
+                for origin in ("https://localhost", "https://127.0.0.1:%d" % nginx.port, "https://example.org"):
+                    self.assert_refused(ask("--origin", origin), "403")
 
     def test_nginx_reuses_our_sessions(self):
         with Listener("-k", "--echo", *listening()) as listener, \

@@ -19,11 +19,11 @@ import threading
 import urllib.request
 
 PAGES = ["ws_fdopen.3", "ws_fopen.3", "ws_listen.3", "ws_lws.3", "ws_observe.3", "ws_options.3", "ws_pollfd.3",
-         "ws_shutdown.3", "ws_socket.3", "ws_status.3", "ws_tls.7", "wspipe.1"]
+         "ws_process.7", "ws_security.7", "ws_shutdown.3", "ws_socket.3", "ws_status.3", "ws_tls.7", "wspipe.1"]
 SECTIONS = ["NAME", "DESCRIPTION", "EXAMPLES", "SEE ALSO", "STANDARDS", "CAVEATS"]
 # What each example is called here: the word behind "usage:" in its text.
 CLIENTS = {"ask", "filter", "submit", "talk", "report", "offer", "watch"}
-SERVERS = {"capitals", "crowd", "door"}
+SERVERS = {"capitals", "crowd", "door", "herd"}
 LWS_EXAMPLES = {"site"}
 ADOPTERS = {"louder", "front"}
 TLS_EXAMPLES = {"vault", "peek"}
@@ -142,7 +142,7 @@ def functions_are_documented(header, pages):
             check(re.search(r"^\.Fn %s " % function, pages[where[0]], re.M), "%s has no prototype in %s"
                   % (function, where[0]))
     for function in documented:
-        check(function in declared or function in ("ws_options", "ws_tls", "wspipe"),
+        check(function in declared or function in ("ws_options", "ws_process", "ws_security", "ws_tls", "wspipe"),
               "%s is documented, not declared" % function)
 
 
@@ -210,6 +210,45 @@ def options_are_documented(header, page):
                   "%s: its comment %r does not name the default %s" % (field, comments.get(field), value))
     for item in items:
         check(item in fields, "ws_options.3 describes %s, which is no field" % item)
+
+
+# What ws_security.7 has to have beside those of these names, and what is fixed in the sources.
+SECURITY_LIMITS = re.compile(r".*_ms|.*_buffer_bytes|max_(?!frame_bytes).*|backlog")
+SECURITY_CHOICES = {"allowed_origins", "authorize", "verify", "min_tls", "compression", "on_text", "socket_mode"}
+SECURITY_FIXED = [
+    ("listener.c", "PENDING_MAX", "handshakes"), ("http.h", "WSF_HTTP_MAX_FIELDS", "fields"),
+    ("frame.h", "WSF_CONTROL_PAYLOAD_MAX", "ping"), ("observe.h", "WSF_EVENTS_MAX", "events"),
+    ("tls_context.c", "CHAIN_MAX", "intermediate"), ("tls_bio.c", "OWED_MAX_BYTES", "owes"),
+    ("stream_receive.c", "HELD_MAX_BYTES", "compressed"), ("dial.c", "LOCATION_MAX", "Location"),
+    ("tls_files.c", "FILE_MAX_BYTES", "file"), ("tls_bio.c", "MESSAGES_MAX", "key updates"),
+]
+
+
+def defined_number(text, name):
+    """The value of a #define that is a product or a shift of numbers."""
+    text = re.search(r"^#define %s (.*?)(?:\s*/\*.*)?$" % name, text, re.M).group(1).replace("(size_t)", "")
+    if not re.fullmatch(r"[0-9()*< ]+", text):
+        raise ValueError("%s is %r" % (name, text))
+    return eval(text)  # pylint: disable=eval-used
+
+
+def security_is_as_documented(header, source_of, page):
+    """The defaults and the fixed limits that the page tells are those of the header and of the sources."""
+    defaults = dict(zip(struct_fields(header, "ws_options"), option_defaults(header)))
+    told = re.findall(r"^\.It Va (\w+) Ta (\S+) Ta \S", page, re.M)
+    wanted = {name for name in defaults if SECURITY_LIMITS.fullmatch(name)} | SECURITY_CHOICES
+    check({name for name, _ in told} == wanted and len(told) == len(wanted),
+          "ws_security.7 tells of %s" % sorted(wanted ^ {name for name, _ in told}))
+    for name, value in told:
+        check(value.replace("\\-", "-") == defaults.get(name),
+              "ws_security.7 says %s is %s, WS_OPTIONS_INIT %s" % (name, value, defaults.get(name)))
+    fixed = re.findall(r"^\.It (\d+) Ta (.*)$", page, re.M)
+    check(len(fixed) == len(SECURITY_FIXED), "ws_security.7 has %d fixed limits" % len(fixed))
+    for file, name, word in SECURITY_FIXED:
+        value = defined_number(source_of(file), name)
+        check(any(int(number) == value and word in text for number, text in fixed),
+              "ws_security.7 does not tell of %s, which is %d" % (name, value))
+    check("ws_security(7)" in header, "the header does not name ws_security(7)")
 
 
 def status_is_documented(header, page):
@@ -425,6 +464,30 @@ def the_door_needs_a_token_and_ends_gracefully(programs):
           % (server.process.returncode, rest))
 
 
+def a_herd_shares_a_port(programs):
+    """The kernel shares out connections: with enough of them, more than one process answers."""
+    with socket.socket() as place:
+        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        place.bind(("127.0.0.1", 0))  # it does not listen, and keeps the number
+        url = "ws://127.0.0.1:%d/" % place.getsockname()[1]
+        herd = subprocess.Popen([programs["herd"], url, "3"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                start_new_session=True)
+        try:
+            answers = set()
+            for _ in range(500):
+                done = run_client(programs["filter"], [url], "moo\n")
+                match = re.fullmatch(r"([0-9]+) moo\n", done.stdout)
+                check(match or "refused" in done.stderr, "herd: %r" % done)
+                answers.add(match.group(1) if match else None)
+                if len(answers - {None}) > 1:
+                    break
+            check(len(answers - {None}) > 1 and herd.poll() is None, "herd: all answers are of %s" % answers)
+        finally:
+            os.killpg(herd.pid, signal.SIGTERM)
+        said = herd.communicate(timeout=GIVE_UP_SECONDS)
+    check(said == ("", ""), "herd says %r" % (said,))
+
+
 def clients_report_errors(programs, url):
     """A client's errors are one line on standard error and status 1, or 2 for its usage."""
     for name in sorted(CLIENTS):
@@ -561,7 +624,7 @@ def commands_are_connected(programs, server):
               or re.fullmatch(r".+\n", done.stderr)),
               "connected %s: status %d, standard error %r" % (arguments, done.returncode, done.stderr))
     line = server.line_of(server.process.stderr)
-    check(line == "connection: %s\n" % os.strerror(errno.ECONNRESET),
+    check(line == "connection: %s\n" % os.strerror(errno.ECONNABORTED),
           "connected without a command: the server says %r" % line)
 
 
@@ -605,6 +668,7 @@ def run_examples(programs):
         clients_report_errors(programs, server.url)  # nobody listens there any more
     adopters_serve(programs)
     the_door_needs_a_token_and_ends_gracefully(programs)
+    a_herd_shares_a_port(programs)
     server = Server(programs["echo"])
     if server.url is not None:
         expect(programs, "hello", [server.url], "", "hello\n")
@@ -721,6 +785,7 @@ def main():
     options_are_documented(header, pages["ws_options.3"])
     status_is_documented(header, pages["ws_status.3"])
     events_are_documented(header, pages["ws_observe.3"])
+    security_is_as_documented(header, lambda name: text_of("src", name), pages["ws_security.7"])
     examples = collect_examples(pages, readme)
     complete = linted
     if args.library is not None:

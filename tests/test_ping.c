@@ -327,7 +327,7 @@ END_TEST
 /* --- keepalive --- */
 
 /* _i / 2: the program is in a read, or elsewhere. */
-START_TEST(a_silent_peer_gets_a_ping_and_then_close_1001)
+START_TEST(a_silent_peer_gets_a_ping_and_then_close_1011)
 {
 	struct ws_options options = WS_OPTIONS_INIT;
 	struct ws_status status = WS_STATUS_INIT;
@@ -351,7 +351,7 @@ START_TEST(a_silent_peer_gets_a_ping_and_then_close_1001)
 	/* One, unless this machine is so busy that the library asks again. */
 	ck_assert_uint_ge(pings, 1);
 	ck_assert_uint_eq(frame.byte0, PEER_CLOSE);
-	ck_assert_uint_eq(peer_close_code(&frame), 1001);
+	ck_assert_uint_eq(peer_close_code(&frame), 1011);
 	peer_frame_clear(&frame);
 	/* It does not wait for an answer that won't come. */
 	ck_assert(peer_at_end(wire.peer));
@@ -359,13 +359,13 @@ START_TEST(a_silent_peer_gets_a_ping_and_then_close_1001)
 	ck_assert_int_eq(witness_wait(&witness, WS_EVENT_TRANSPORT_ERROR, 0)->error, ETIMEDOUT);
 	ck_assert_int_eq(ws_status(wire.stream, &status), 0);
 	ck_assert_int_eq(status.error, ETIMEDOUT);
-	ck_assert_uint_eq(status.close_code_sent, 1001);
+	ck_assert_uint_eq(status.close_code_sent, 1011);
 	wire_expect_unwritable(wire.stream, EPIPE);
 	wire_fclose(&wire, ETIMEDOUT);
 	closed = witness_end(&witness);
 	ck_assert(!closed->clean);
 	ck_assert_int_eq(closed->error, ETIMEDOUT);
-	ck_assert_uint_eq(closed->code_sent, 1001);
+	ck_assert_uint_eq(closed->code_sent, 1011);
 	wire_end(&wire);
 }
 END_TEST
@@ -539,7 +539,7 @@ int main(void)
 	tcase_add_loop_test(theirs, their_ping_is_told_and_answered, 0, WIRE_ROLES);
 	tcase_add_loop_test(theirs, pings_are_answered_while_the_program_is_elsewhere, 0, WIRE_ROLES * 2);
 	tcase_add_test(theirs, a_thousand_idle_streams_answer_each_ping);
-	tcase_add_loop_test(keepalive, a_silent_peer_gets_a_ping_and_then_close_1001, 0, WIRE_ROLES * 2);
+	tcase_add_loop_test(keepalive, a_silent_peer_gets_a_ping_and_then_close_1011, 0, WIRE_ROLES * 2);
 	tcase_add_loop_test(keepalive, a_peer_that_only_answers_stays, 0, WIRE_ROLES);
 	tcase_add_loop_test(keepalive, a_stopped_process_asks_before_it_gives_up, 0, WIRE_ROLES);
 	tcase_add_loop_test(keepalive, a_peer_that_trickles_stays, 0, WIRE_ROLES);

@@ -16,10 +16,11 @@ import tempfile
 # Which of our headers each room may include, besides its own. A room uses only rooms above it. "wsfile" is the public
 # header.
 ROOMS = {
-    "wait":     "",
+    "lock":     "",
+    "wait":     "lock",
     "cancel":   "",
     "wipe":     "",
-    "process":  "",
+    "process":  "lock wait",
     "ring":     "",
     "uri":      "wipe",
     "url":      "uri wipe",
@@ -33,27 +34,27 @@ ROOMS = {
     "errmap":   "utf8 frame wsfile",
     "options":  "utf8 uri http wipe errmap wsfile",
     "proxy":    "uri url wipe",
-    "pollfd":   "",
-    "observe":  "wait cancel wsfile",
-    "socket":   "wait",
-    "tls":      "errmap wait wipe process socket wsfile",
-    "transport": "wait socket tls",
-    "stream":   "ring mask endpoint errmap options wait wipe pollfd observe wsfile",
-    "cookie":   "cancel wait options stream wsfile",
+    "pollfd":   "process",
+    "observe":  "process wait lock cancel wsfile",
+    "socket":   "process wait lock",
+    "tls":      "errmap wait lock wipe process socket wsfile",
+    "transport": "wait lock socket tls",
+    "stream":   "process ring mask endpoint errmap options wait lock wipe pollfd observe wsfile",
+    "cookie":   "process cancel wait lock options stream wsfile",
     "control":  "cancel wait utf8 errmap stream cookie wsfile",
     "heap":     "",
-    "service":  "cancel stream wait socket tls transport heap",
-    "connect":  "errmap wait",
-    "bind":     "url errmap wait connect wsfile",
-    "tunnel":   "url http crypto wipe errmap proxy wait",
+    "service":  "process cancel stream wait lock socket tls transport heap",
+    "connect":  "process errmap wait lock",
+    "bind":     "process url errmap wait connect wsfile",
+    "tunnel":   "url http crypto wipe errmap proxy wait lock",
     "opener":   "errmap wsfile",
-    "dial":     "url http crypto deflate wipe errmap options proxy wait observe tls stream service connect tunnel",
-    "client":   "url errmap options stream cookie service opener dial wsfile",
-    "listener": "url errmap options wait pollfd stream cookie service tls opener wsfile",
-    "server":   "url errmap options wait stream cookie service bind deflate tls opener listener wsfile",
-    "adopt":    "url deflate errmap options wait tls observe stream cookie service opener dial wsfile",
-    "descriptor": "url errmap options wait cancel stream service opener dial wsfile",
-    "attach":   "cancel wait ring frame errmap options stream opener listener wsfile",
+    "dial":     "process url http crypto deflate wipe errmap options proxy wait observe tls stream service connect tunnel",
+    "client":   "cancel url errmap options stream cookie service opener dial wsfile",
+    "listener": "cancel process url errmap options wait lock pollfd stream cookie service tls opener wsfile",
+    "server":   "cancel process url errmap options wait lock stream cookie service bind deflate tls opener listener wsfile",
+    "adopt":    "cancel process url deflate errmap options wait tls observe stream cookie service opener dial wsfile",
+    "descriptor": "process url errmap options wait lock cancel stream service opener dial wsfile",
+    "attach":   "process cancel wait lock ring frame errmap options stream opener listener wsfile",
 }
 
 # Which third-party headers a room may include; all others none.
@@ -82,6 +83,7 @@ SYSTEM = {
     "service": "sys/epoll sys/event",
     "pollfd": "sys/eventfd",
     "opener": "sys/resource",
+    "listener": "sys/resource",
     "descriptor": "sys/epoll",
 }
 
@@ -247,28 +249,50 @@ def exports_agree(top, library):
         check(exported == declared, "the library's symbols and wsfile.h differ: %s" % sorted(exported ^ declared))
 
 
-# --- the public header alone ---
+# --- the public headers alone ---
 
-def header_compiles(top, command, what, ending, standard):
-    include = os.path.join(top, "include")
+HEADER_WARNINGS = "-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wundef -Werror".split()
+# Each is included before anything else, and twice. C++ has no designated initialisers before 2020: WS_OPTIONS_INIT
+# needs none.
+HEADERS = {
+    "wsfile.h": "struct ws_options options = WS_OPTIONS_INIT;\nstruct ws_status status = WS_STATUS_INIT;\n"
+                "const char *called(void);\nconst char *called(void)\n{\n\treturn ws_version();\n}\n",
+    "wsfile_lws.h": "struct ws_listener *called(void);\nstruct ws_listener *called(void)\n{\n"
+                    "\treturn ws_listen_lws(\"name\", NULL);\n}\n",
+}
+CALLED = {"wsfile.h": "ws_version", "wsfile_lws.h": "ws_listen_lws"}
+LANGUAGES = (
+    (".c", ("gcc", "clang"), ("c99", "c11", "c17")),
+    (".cc", ("g++", "clang++"), ("c++11", "c++14", "c++17", "c++20")),
+)
+
+
+def header_compiles(top, command, header, ending, standard, directory):
+    source, out = os.path.join(directory, "header" + ending), os.path.join(directory, "header.o")
+    with open(source, "w", encoding="ascii") as file:
+        file.write("#include <%s>\n#include <%s>\n" % (header, header) + HEADERS[header])
+    done = subprocess.run(command + ["-std=" + standard] + HEADER_WARNINGS +
+                          ["-I" + os.path.join(top, "include"), "-c", "-o", out, source],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    what = "%s as %s by %s" % (header, standard, command[0])
+    if check(done.returncode == 0, "%s does not compile alone:\n%s" % (what, done.stdout)) and shutil.which("nm"):
+        done = subprocess.run(["nm", out], stdout=subprocess.PIPE, text=True, check=True)
+        check(re.search(r"\bU _?%s$" % CALLED[header], done.stdout, re.M), "%s calls by another name" % what)
+
+
+def public_headers_stand_alone(top, cc, lws_include):
     with tempfile.TemporaryDirectory(prefix="wsfile-header-") as directory:
-        source = os.path.join(directory, "header" + ending)
-        with open(source, "w", encoding="ascii") as file:
-            file.write('#include <wsfile.h>\n#include <wsfile.h>\n'
-                       'struct ws_options options = WS_OPTIONS_INIT;\nstruct ws_status status = WS_STATUS_INIT;\n'
-                       'const char *(*function)(void) = ws_version;\n')
-        done = subprocess.run(command + [standard, "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-I" + include,
-                                         "-fsyntax-only", source],
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-        check(done.returncode == 0, "wsfile.h does not compile alone as %s:\n%s" % (what, done.stdout))
-
-
-def public_header_stands_alone(top, cc):
-    header_compiles(top, cc, "C11", ".c", "-std=c11")
-    if shutil.which("c++") is None:
-        skips.append("c++ is missing: wsfile.h was not compiled as C++")
-    else:
-        header_compiles(top, ["c++"], "C++", ".cc", "-std=c++11")
+        for ending, compilers, standards in LANGUAGES:
+            for compiler in compilers:
+                if shutil.which(compiler) is None:
+                    skips.append("%s is missing: the headers were not compiled with it" % compiler)
+                    continue
+                for standard in standards:
+                    # libwebsockets' own headers take their time.
+                    for header in HEADERS if standard in (standards[0], standards[-1]) else ("wsfile.h",):
+                        command = [compiler] + (["-isystem", lws_include] if lws_include else [])
+                        header_compiles(top, command, header, ending, standard, directory)
+        header_compiles(top, cc, "wsfile.h", ".c", "c11", directory)
     check("include <sys/" not in read(os.path.join(top, "include", "wsfile.h")).replace("include <sys/types.h>", ""),
           "wsfile.h includes more of the system than sys/types.h")
 
@@ -277,6 +301,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--source", required=True, help="the project's top directory")
     parser.add_argument("--library", help="the shared library")
+    parser.add_argument("--lws-include", default="", help="where libwebsockets.h is, if not in the system's place")
     parser.add_argument("cc", nargs="*", default=["cc"], help="the C compiler and its first arguments, behind --")
     args = parser.parse_args()
     src = os.path.join(args.source, "src")
@@ -286,7 +311,7 @@ def main():
     files_look_right(args.source)
     banned_functions_are_absent(args.source)
     exports_agree(args.source, args.library)
-    public_header_stands_alone(args.source, args.cc)
+    public_headers_stand_alone(args.source, args.cc, args.lws_include)
     for kind, texts in (("note", reports), ("SKIP", skips), ("FAIL", failures)):
         for text in texts:
             print("%s: %s" % (kind, text))

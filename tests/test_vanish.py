@@ -52,9 +52,9 @@ class Namespace:
 class End:
     """One end of the connection, in a namespace."""
 
-    def __init__(self, program, namespace, role, url, interval_ms):
-        self.process = subprocess.Popen(namespace.inside([program, role, url, str(interval_ms)]),
-                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    def __init__(self, program, namespace, role, url, interval_ms, what):
+        self.process = subprocess.Popen(namespace.inside([program, role, url, str(interval_ms), what]),
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def line(self):
         watch = threading.Timer(GIVE_UP_SECONDS, self.process.kill)
@@ -80,26 +80,34 @@ def connect(namespaces):
         run(namespace.inside(["ip", "link", "set", "wire%d" % i, "up"]))
 
 
-def vanishes(program, watcher_is_client):
-    """One end keeps the connection alive, the other one, which does not, is cut off. Returns the seconds it took."""
+def vanishes(program, watcher_is_client, half_closed):
+    """
+    One end keeps the connection alive, the other one, which does not, is cut off; half-closed, it is TCP's keepalive.
+    Returns the seconds it took.
+    """
     namespaces = [Namespace(), Namespace()]
     ends = []
     try:
         connect(namespaces)
         intervals = [-1, INTERVAL_MS] if watcher_is_client else [INTERVAL_MS, -1]
-        ends.append(End(program, namespaces[0], "server", "ws://%s:0/" % ADDRESSES[0], intervals[0]))
+        roles = ("stays", "leaves") if watcher_is_client else ("leaves", "stays")
+        roles = roles if half_closed else ("reads", "reads")
+        ends.append(End(program, namespaces[0], "server", "ws://%s:0/" % ADDRESSES[0], intervals[0], roles[0]))
         url = ends[0].expect(r"listening on (ws://[0-9.:]+/)").group(1)
-        ends.append(End(program, namespaces[1], "client", url, intervals[1]))
+        ends.append(End(program, namespaces[1], "client", url, intervals[1], roles[1]))
         for end in ends:
             end.expect("open")
         # So long the pings are answered.
         time.sleep(4 * INTERVAL_MS / 1000)
         watcher = 1 if watcher_is_client else 0
         other = 1 - watcher
+        if half_closed:
+            ends[other].expect("stays")
         begin = time.monotonic()
         run(namespaces[other].inside(["ip", "address", "flush", "dev", "wire%d" % other]))
         run(namespaces[other].inside(["ip", "link", "set", "wire%d" % other, "down"]))
-        ends[watcher].expect("%s: .*two ping intervals" % re.escape(os.strerror(errno.ETIMEDOUT)))
+        error, text = (errno.ECONNRESET, ".*") if half_closed else (errno.ETIMEDOUT, ".*two ping intervals")
+        ends[watcher].expect("%s: %s" % (re.escape(os.strerror(error)), text))
         return time.monotonic() - begin
     finally:
         for end in ends:
@@ -120,10 +128,10 @@ def main():
         os.environ["WSF_TEST_INSIDE"] = "1"
         os.execvp("unshare", ["unshare", "--user", "--map-root-user", "--net", sys.executable] + sys.argv)
     failed = False
-    for watcher_is_client in (True, False):
-        name = "the server" if watcher_is_client else "the client"
+    for watcher_is_client, half_closed in ((True, False), (False, False), (True, True), (False, True)):
+        name = ("the server" if watcher_is_client else "the client") + (", half-closed," if half_closed else "")
         try:
-            seconds = vanishes(sys.argv[1], watcher_is_client)
+            seconds = vanishes(sys.argv[1], watcher_is_client, half_closed)
             print("%s vanishes: noticed after %.2f s, %.1f intervals" %
                   (name, seconds, seconds * 1000 / INTERVAL_MS), flush=True)
         except AssertionError as error:

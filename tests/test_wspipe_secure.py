@@ -537,4 +537,5 @@ class BadClients(Case):
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup(1) the listeners would be given it ignored
     unittest.main(verbosity=1)

@@ -34,9 +34,10 @@ int main(int argc, char *argv[])
 	FILE *stream;
 	int c, error;
 
-	if (argc != 4)
+	if (argc != 5)
 		return 2;
 	options.ping_interval_ms = (int)strtol(argv[3], NULL, 10);
+	options.linger_ms = -1;
 	stream = open_end(argv[1], argv[2], &options);
 	if (stream == NULL) {
 		fprintf(stderr, "%s\n", ws_last_error()->text);
@@ -44,8 +45,16 @@ int main(int argc, char *argv[])
 	}
 	printf("open\n");
 	fflush(stdout);
+	/* Says goodbye and goes on reading; or leaves that unanswered. */
+	if (strcmp(argv[4], "leaves") == 0 && ws_shutdown(stream, 1000, NULL) != 0)
+		return 1;
 	c = fgetc(stream);
 	error = errno;
+	if (strcmp(argv[4], "stays") == 0 && c == EOF && !ferror(stream)) {
+		printf("stays\n");
+		fflush(stdout);
+		(void)getchar();
+	}
 	if (ws_status(stream, &status) != 0)
 		return 1;
 	printf("%s: %s\n", c == EOF && ferror(stream) ? strerror(error) : "no error", status.error_text);

@@ -37,13 +37,18 @@ static int connect_once(struct wspipe_config *config)
 	return wspipe_report(&verdict, false);
 }
 
-/* A descriptor that is closed would be taken by a socket. What was to use it must get an error or the end of input. */
+/*
+ * A descriptor that is closed would be taken by a socket. What was to use it must get an error: input that is missing
+ * is not the end of input.
+ */
 static bool open_missing_descriptors(void)
 {
+	static const int flags[] = { O_WRONLY, O_RDONLY, O_RDWR };
+
 	for (int fd = 0; fd <= 2; fd++) {
 		if (fcntl(fd, F_GETFD) >= 0)
 			continue;
-		if (open("/dev/null", fd == STDOUT_FILENO ? O_RDONLY : O_RDWR) != fd)
+		if (open("/dev/null", flags[fd]) != fd)
 			return false;
 	}
 	return true;
