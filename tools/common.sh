@@ -44,6 +44,11 @@ has_python_websockets() {
 	/usr/bin/python3 -c 'import websockets'
 }
 
+has_libfuzzer() {
+	printf 'int LLVMFuzzerTestOneInput(const char *data, unsigned long size) { return data == 0 && size == 1; }\n' |
+		clang -fsanitize=fuzzer,address -x c -o /dev/null -
+}
+
 # Debian keeps some daemons where only root looks for them.
 have_daemon() {
 	have "$1" || [ -x "/usr/sbin/$1" ]
@@ -62,6 +67,7 @@ need_for_building() {
 
 need_for_tests() {
 	need check has_module check
+	need clang have clang
 	need g++ have c++
 	need mandoc have mandoc
 	need nodejs has_node
@@ -69,6 +75,7 @@ need_for_tests() {
 	need python3 test -x /usr/bin/python3
 	need python3-websockets has_python_websockets
 	need libbsd-dev has_module libbsd-overlay
+	need musl-tools have musl-gcc
 	need openssl have openssl
 	need spin have spin
 	need nginx-light have_daemon nginx
@@ -76,6 +83,11 @@ need_for_tests() {
 	need microsocks have_daemon microsocks
 	need dante-server have_daemon danted
 	need valgrind have valgrind
+}
+
+need_for_fuzzing() {
+	need clang have clang
+	need libclang-rt-14-dev has_libfuzzer
 }
 
 # Installs what need found missing, as root on a system with apt; otherwise says what to do, and ends.
