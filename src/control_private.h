@@ -28,8 +28,7 @@ int wsf_returned(int rv);
 
 /* --- control_some.c --- */
 
-/* What stdio holds that was read and not consumed, and that was written and not flushed. The FILE is locked. */
+/* What stdio holds that was read and not consumed. The FILE is locked. */
 size_t wsf_stdio_unread(FILE *file);
-size_t wsf_stdio_unflushed(FILE *file);
 
 #endif

@@ -45,16 +45,6 @@ size_t wsf_stdio_unread(FILE *file)
 	return unread;
 }
 
-size_t wsf_stdio_unflushed(FILE *file)
-{
-#if defined(__linux__)
-	return __fpending(file);
-#else
-	return file->_p != NULL && file->_bf._base != NULL && file->_w >= 0 && file->_r <= 0 ?
-	    (size_t)(file->_p - file->_bf._base) : 0;
-#endif
-}
-
 static bool goes_on(int error)
 {
 	return error == EINTR || error == EAGAIN || error == ETIMEDOUT;

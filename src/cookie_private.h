@@ -42,6 +42,8 @@ void wsf_cookie_unregister(struct wsf_cookie *cookie);
 struct wsf_cookie *wsf_cookie_find(FILE *file);
 /* Whether this process has it from its parent: the stream is the parent's alone, and is not to be touched. */
 bool wsf_cookie_inherited(const struct wsf_cookie *cookie);
+/* What stdio holds that was written and not flushed. The FILE is locked. */
+size_t wsf_stdio_unflushed(FILE *file);
 
 /* --- cookie.c --- */
 

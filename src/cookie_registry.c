@@ -105,13 +105,13 @@ struct ending {
 	int64_t start_ns, until_ns;	/* now, and the end of the longest time limit */
 };
 
-static size_t unflushed(FILE *file)
+size_t wsf_stdio_unflushed(FILE *file)
 {
-#ifdef __linux__
+#if defined(__linux__)
 	return __fpending(file);
 #else
-	(void)file;
-	return 0;
+	return file->_p != NULL && file->_bf._base != NULL && file->_w >= 0 && file->_r <= 0 ?
+	    (size_t)(file->_p - file->_bf._base) : 0;
 #endif
 }
 
@@ -144,7 +144,7 @@ static void end_locked(struct wsf_cookie *cookie, struct ending *ending)
 			ending->left++;
 	} else {
 		/* Its turn comes again, rather than that others wait for it. */
-		if (cookie->writes && !wsf_stream_takes(cookie->stream, unflushed(cookie->file))) {
+		if (cookie->writes && !wsf_stream_takes(cookie->stream, wsf_stdio_unflushed(cookie->file))) {
 			ending->left++;
 		} else {
 			cookie->closing_until_ns = ending->start_ns + wsf_stream_ending_ns(cookie->stream);
