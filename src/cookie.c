@@ -197,11 +197,10 @@ static int close_stream(struct wsf_cookie *cookie)
 	else if (cookie->halves != NULL)
 		wsf_stream_stop_reading(cookie->stream);
 	if (last_half(cookie)) {
-		/* Closed already, and nobody is left who could do more. */
-		if (wsf_process_over()) {
-			wsf_stream_shutdown(cookie->stream, 1000, NULL);
-			return wsf_stream_verdict(cookie->stream);
-		}
+		/* At exit the process's end takes the rest; and others may hold the stream. */
+		if (wsf_process_over())
+			return wsf_stream_conclude(cookie->stream,
+			    wsf_process_over_ns() + wsf_stream_ending_ns(cookie->stream));
 		if (inside) {
 			wsf_stream_abandon(cookie->stream);
 			return -EDEADLK;

@@ -140,10 +140,9 @@ int wsf_stream_shutdown(struct wsf_stream *stream, unsigned code, const char *re
 void wsf_stream_stop_reading(struct wsf_stream *stream);
 /* When a closing that begins now has to be over, as close_timeout_ms says. */
 int64_t wsf_stream_closing_until_ns(const struct wsf_stream *stream);
-/*
- * The closing handshake, bounded by until_ns; then the connection is over. Returns 0 = the peer has everything, or a
- * negative errno. Takes over the caller's reference.
- */
+/* The closing handshake, bounded by until_ns. Returns 0 = the peer has everything, or a negative errno. */
+int wsf_stream_conclude(struct wsf_stream *stream, int64_t until_ns);
+/* The same, and then the connection is over. Takes over the caller's reference. */
 int wsf_stream_close(struct wsf_stream *stream, int64_t until_ns);
 /* Have the connection closed, without a word; wsf_stream_gone follows. Any thread. */
 void wsf_stream_cut(struct wsf_stream *stream);
@@ -194,8 +193,6 @@ int64_t wsf_stream_ending_ns(const struct wsf_stream *stream);
 /* A Close was put: put the stream into the list, if it is not in one, to be waited for until then. Nobody reads. */
 void wsf_stream_end_later(struct wsf_stream *stream, int64_t until_ns, struct wsf_stream **list);
 void wsf_stream_end_all(struct wsf_stream *list);
-/* What wsf_stream_close would return. */
-int wsf_stream_verdict(struct wsf_stream *stream);
 
 /* --- status --- */
 

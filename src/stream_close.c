@@ -251,18 +251,6 @@ void wsf_stream_let_go(struct wsf_stream *stream)
 		wsf_stream_cut(stream);
 }
 
-int wsf_stream_verdict(struct wsf_stream *stream)
-{
-	int rv;
-
-	wsf_stream_lock_transmit(stream);
-	wsf_lock(&stream->lock, WSF_RANK_STREAM);
-	rv = verdict_locked(stream);
-	wsf_unlock(&stream->lock, WSF_RANK_STREAM);
-	wsf_unlock(&stream->transmit_lock, WSF_RANK_TRANSMIT);
-	return rv;
-}
-
 int64_t wsf_stream_ending_ns(const struct wsf_stream *stream)
 {
 	return background_ms(stream) * INT64_C(1000000);
@@ -273,16 +261,14 @@ int64_t wsf_stream_closing_until_ns(const struct wsf_stream *stream)
 	return wsf_deadline_ns(stream->values->close_timeout_ms);
 }
 
-int wsf_stream_close(struct wsf_stream *stream, int64_t until_ns)
+int wsf_stream_conclude(struct wsf_stream *stream, int64_t until_ns)
 {
-	void (*leave)(void *) = stream->leave;
-	void *argument = stream->leave_argument;
 	bool deadlock;
 	int rv;
 
 	wsf_stream_shutdown(stream, 1000, NULL);
 	wsf_stream_stop_reading(stream);
-	deadlock = wsf_stream_deadlocks(stream);
+	deadlock = wsf_stream_observing(stream) || wsf_stream_deadlocks(stream);
 	if (!deadlock)
 		wait_gone(stream, until_ns);
 	wsf_stream_lock_transmit(stream);
@@ -290,6 +276,15 @@ int wsf_stream_close(struct wsf_stream *stream, int64_t until_ns)
 	rv = deadlock && !stream->gone ? -EDEADLK : verdict_locked(stream);
 	wsf_unlock(&stream->lock, WSF_RANK_STREAM);
 	wsf_unlock(&stream->transmit_lock, WSF_RANK_TRANSMIT);
+	return rv;
+}
+
+int wsf_stream_close(struct wsf_stream *stream, int64_t until_ns)
+{
+	void (*leave)(void *) = stream->leave;
+	void *argument = stream->leave_argument;
+	int rv = wsf_stream_conclude(stream, until_ns);
+
 	wsf_stream_let_go(stream);
 	wait_gone(stream, WSF_NO_DEADLINE);
 	wsf_stream_end_observers(stream);

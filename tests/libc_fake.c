@@ -163,8 +163,9 @@ int wsf_stream_close(struct wsf_stream *stream, int64_t until_ns)
 	return -error;
 }
 
-int wsf_stream_verdict(struct wsf_stream *stream)
+int wsf_stream_conclude(struct wsf_stream *stream, int64_t until_ns)
 {
+	(void)until_ns;
 	return stream->write_failed ? -stream->write_error : 0;
 }
 

@@ -139,6 +139,31 @@ static int run_reader(const char *url, const char *option)
 	return leave(option);
 }
 
+/* Once the exit step has sent the Close. */
+static void *close_beside(void *stream)
+{
+	struct ws_status status = WS_STATUS_INIT;
+
+	while (ws_status(stream, &status) == 0 && status.close_code_sent == 0)
+		usleep(1000);
+	say(fclose(stream) == 0 ? "closed" : strerror(errno));
+	return sleep_on();
+}
+
+/* The other stream keeps the step going. */
+static int run_beside(const char *url, const char *option)
+{
+	struct ws_options options = WS_OPTIONS_INIT;
+	pthread_t thread;
+	FILE *stream;
+
+	options.close_timeout_ms = 30000 * multiplier();
+	stream = open_end(url, "r+", &options);
+	insist(fputs("first", stream) >= 0 && fputs("second", open_end(url, "r+", &options)) >= 0, "fputs");
+	start_thread(&thread, close_beside, stream);
+	return leave(option);
+}
+
 static int run_pair_reader(const char *url, const char *option)
 {
 	pthread_t thread;
@@ -200,8 +225,8 @@ static int run_aborted(const char *url, const char *option)
 	FILE *stream = open_end(url, "r+", NULL);
 
 	(void)option;
-	insist(fputs("in the kernel", stream) >= 0 && ws_drain(stream, -1) == 0, "ws_drain");
-	insist(fputs(", in the buffer", stream) >= 0 && ws_abort(stream) == 0, "ws_abort");
+	insist(fputs("in the kernel", stream) >= 0 && ws_drain(stream, -1) == 0 &&
+	    fputs(", in the buffer", stream) >= 0 && ws_abort(stream) == 0, "ws_abort");
 	return 0;
 }
 
@@ -211,8 +236,7 @@ static int run_answer(const char *url, const char *option)
 	FILE *stream = open_end(url, "r+", NULL);
 	char line[64];
 
-	insist(fgets(line, sizeof line, stream) != NULL && strcmp(line, "question") == 0, "fgets");
-	insist(feof(stream), "no EOF");
+	insist(fgets(line, sizeof line, stream) != NULL && strcmp(line, "question") == 0 && feof(stream), "fgets");
 	insist(fputs("answer", stream) >= 0, "fputs");
 	return leave(option);
 }
@@ -349,16 +373,15 @@ static const char *kept_url;
 
 static void write_at_exit(void)
 {
-	insist(fputs(", at exit", kept) >= 0 && fflush(kept) == 0, "fputs");
-	insist(fputs(", unflushed", kept) >= 0, "fputs");
+	insist(fputs(", at exit", kept) >= 0 && fflush(kept) == 0 && fputs(", unflushed", kept) >= 0, "fputs");
 }
 
 static void read_at_exit(void)
 {
 	char line[64];
 
-	insist(fputs("question", kept) >= 0 && fflush(kept) == 0, "fputs");
-	insist(fgets(line, sizeof line, kept) != NULL && strcmp(line, "answer\n") == 0, "fgets");
+	insist(fputs("question", kept) >= 0 && fflush(kept) == 0 && fgets(line, sizeof line, kept) != NULL &&
+	    strcmp(line, "answer\n") == 0, "fgets");
 }
 
 static void open_at_exit(void)
@@ -469,7 +492,7 @@ static int run_descriptor(const char *url, const char *option)
 
 const struct scenario exit_scenarios[] = {
 	{ "written", run_written }, { "pair", run_pair }, { "much", run_much }, { "many", run_many },
-	{ "unequal", run_unequal }, { "stalled", run_stalled }, { "reader", run_reader },
+	{ "unequal", run_unequal }, { "stalled", run_stalled }, { "reader", run_reader }, { "beside", run_beside },
 	{ "pair_reader", run_pair_reader }, { "writer", run_writer }, { "failed", run_failed },
 	{ "shut_down", run_shut_down }, { "aborted", run_aborted }, { "answer", run_answer },
 	{ "observer", run_observer }, { "authorize", run_authorize }, { "opening", run_opening },

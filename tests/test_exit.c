@@ -136,6 +136,21 @@ START_TEST(a_blocked_reader_is_no_hindrance)
 }
 END_TEST
 
+START_TEST(a_close_beside_the_step_has_its_own_verdict)
+{
+	struct meeting meeting;
+
+	meeting_begin(&meeting, (enum wire_role)_i, "beside", "exit", 0);
+	(void)meeting_join(&meeting);
+	(void)meeting_join(&meeting);
+	close_well(&meeting, 0, "first");
+	child_expect(&meeting.child, "closed");
+	close_well(&meeting, 1, "second");
+	child_exits(&meeting.child, 0);
+	meeting_end(&meeting);
+}
+END_TEST
+
 START_TEST(a_blocked_write_that_cannot_end_is_an_error_to_the_peer)
 {
 	struct meeting meeting;
@@ -449,6 +464,7 @@ int main(void)
 	tcase_add_test(by_exit, a_stream_with_little_time_takes_none_from_the_others);
 	tcase_add_loop_test(by_exit, what_cannot_be_sent_in_time_is_an_error_to_the_peer, 0, WIRE_ROLES);
 	tcase_add_loop_test(by_exit, a_blocked_reader_is_no_hindrance, 0, WIRE_ROLES * 2);
+	tcase_add_loop_test(by_exit, a_close_beside_the_step_has_its_own_verdict, 0, WIRE_ROLES);
 	tcase_add_loop_test(by_exit, a_blocked_write_that_cannot_end_is_an_error_to_the_peer, 0, WIRE_ROLES);
 	tcase_add_loop_test(by_exit, a_blocked_write_has_the_time_there_is, 0, WIRE_ROLES);
 	tcase_add_loop_test(by_exit, a_failed_write_stays_one, 0, WIRE_ROLES);
