@@ -103,7 +103,8 @@ static const struct {
 	{ "a long request's beginning", false, NULL, 16000, 40960 },
 	{ "nothing, over TLS", true, "", 0, 16384 },
 	{ "half a ClientHello", true, "\x16\x03\x01\x01", 4, 98304 },
-	{ "half of the longest ClientHello", true, LONG_HELLO, sizeof LONG_HELLO - 1, 98304 },
+	/* Some releases of OpenSSL 3.0 set the whole of it aside once they know the length, 128 KiB. */
+	{ "half of the longest ClientHello", true, LONG_HELLO, sizeof LONG_HELLO - 1, 262144 },
 };
 
 /* A header's value that goes on for so long. */
