@@ -415,9 +415,11 @@ static int run_busy_fork(const char *url, const char *option)
 	atomic_store(&stop, true);
 	for (int i = 0; i < THREADS; i++)
 		pthread_join(threads[i], NULL);
-	insist(ws_listener_close(busy_listener) == 0, "ws_listener_close");
+	/* A thread that is about to accept again has to find the listener. */
+	insist(ws_listener_stop(busy_listener, -1) == 0, "ws_listener_stop");
 	for (int i = 0; i < THREADS; i++)
 		pthread_join(threads[THREADS + i], NULL);
+	insist(ws_listener_close(busy_listener) == 0, "ws_listener_close");
 	return 0;
 }
 
