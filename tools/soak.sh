@@ -70,7 +70,8 @@ mkfifo "$scratch/out" || exit 1
 	--helpers 2 --pause 250 --large 200000 $wss >"$scratch/out" &
 stress=$!
 exec 3<"$scratch/out"
-cat <&3 >"$scratch/lines" &
+: >"$scratch/lines"
+cat <&3 >>"$scratch/lines" &
 # The table as it comes.
 tail -f -n +1 --pid="$stress" "$scratch/lines" &
 table=$!
