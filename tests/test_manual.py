@@ -3,7 +3,7 @@
 """The manual is the contract: lint the pages, compare them with the header, compile and run every example.
 
 An example is a .Bd -literal block (in README.md a ```c block) that contains "int main(". Exit status: 0 = all passed,
-1 = something failed, 77 = all that could be checked passed, but mandoc or the command openssl is missing.
+1 = something failed, 77 = all that could be checked passed, but mandoc, openssl(1) or a library is missing.
 """
 import argparse
 import errno
@@ -18,7 +18,9 @@ import tempfile
 import threading
 import urllib.request
 
-PAGES = ["ws_fdopen.3", "ws_fopen.3", "ws_listen.3", "ws_lws.3", "ws_observe.3", "ws_options.3", "ws_pollfd.3",
+import manual_codecs
+
+PAGES = ["ws_codecs.7", "ws_fdopen.3", "ws_fopen.3", "ws_listen.3", "ws_lws.3", "ws_observe.3", "ws_options.3", "ws_pollfd.3",
          "ws_process.7", "ws_security.7", "ws_shutdown.3", "ws_socket.3", "ws_status.3", "ws_tls.7", "wspipe.1"]
 SECTIONS = ["NAME", "DESCRIPTION", "EXAMPLES", "SEE ALSO", "STANDARDS", "CAVEATS"]
 # What each example is called here: the word behind "usage:" in its text.
@@ -29,12 +31,17 @@ ADOPTERS = {"louder", "front"}
 TLS_EXAMPLES = {"vault", "peek"}
 README_EXAMPLES = {"hello", "echo", "push"}
 RUNNERS = {"connected"}
-EXAMPLES = CLIENTS | RUNNERS | SERVERS | LWS_EXAMPLES | ADOPTERS | TLS_EXAMPLES | README_EXAMPLES
+CODECS = {"records", "mirror", "adder"}
+EXAMPLES = CODECS | CLIENTS | RUNNERS | SERVERS | LWS_EXAMPLES | ADOPTERS | TLS_EXAMPLES | README_EXAMPLES
 GIVE_UP_SECONDS = 60
 # Of crowd: as many as it takes at once, and how much each sends.
 CROWD_CLIENTS, CROWD_BYTES = 100, 1 << 20
 
+# Headers of libraries that examples may use, and their pkg-config modules. Where one is missing they are left out.
+OPTIONAL = {"jansson.h": "jansson"}
+
 failures = []
+missing = set()
 
 
 def check(good, text):
@@ -141,8 +148,8 @@ def functions_are_documented(header, pages):
         if where:
             check(re.search(r"^\.Fn %s " % function, pages[where[0]], re.M), "%s has no prototype in %s"
                   % (function, where[0]))
-    for function in documented:
-        check(function in declared or function in ("ws_options", "ws_process", "ws_security", "ws_tls", "wspipe"),
+    for function, where in documented.items():
+        check(function in declared or not where[0].endswith(".3") or function == "ws_options",
               "%s is documented, not declared" % function)
 
 
@@ -296,6 +303,15 @@ def libwebsockets_flags():
     return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.split()
 
 
+def flags_of(module):
+    """None = it is not here."""
+    command = [os.environ.get("PKG_CONFIG", "pkg-config"), "--cflags", "--libs", module]
+    if shutil.which(command[0]) is None:
+        return None
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
+    return done.stdout.split() if done.returncode == 0 else None
+
+
 def build_examples(examples, args, directory):
     """Compile them all; returns name → program."""
     programs = {}
@@ -304,6 +320,13 @@ def build_examples(examples, args, directory):
         with open(source, "w", encoding="ascii") as file:
             file.write(text)
         flags = libwebsockets_flags() if "wsfile_lws.h" in text else []
+        for header, module in OPTIONAL.items():
+            if "<%s>" % header in text:
+                flags = flags_of(module)
+        if flags is None:
+            missing.add(name)
+            print("SKIP: the example %s needs a library that is missing" % name, flush=True)
+            continue
         if build(where + ", example " + name, source, program, args, flags):
             programs[name] = program
     return programs
@@ -654,7 +677,7 @@ def site_serves_both(programs):
 
 
 def run_examples(programs):
-    if not check(set(programs) >= EXAMPLES, "the examples were not run"):
+    if not check(set(programs) >= EXAMPLES - missing, "the examples were not run"):
         return
     server = Server(programs["capitals"])
     if server.url is not None:
@@ -676,6 +699,7 @@ def run_examples(programs):
     said = server.stop()
     check(said == "", "echo wrote to standard error: %r" % said)
     site_serves_both(programs)
+    manual_codecs.run(sys.modules[__name__], programs)
 
 
 def inetd_serves(programs, arguments, client, client_arguments, data, output):
@@ -751,7 +775,7 @@ def crowd_is_served_from_one_thread(programs, helper, slow):
 
 def run_tls_examples(programs, page, source):
     """Returns whether it could be done."""
-    if not set(programs) >= EXAMPLES:
+    if not set(programs) >= EXAMPLES - missing:
         return True  # a failure already
     with tempfile.TemporaryDirectory(prefix="wsfile-manual-") as directory:
         if not make_certificates(source, directory):
@@ -796,7 +820,7 @@ def main():
             source = os.path.join(args.source, "tests", "crowd_clients.c")
             crowd_is_served_from_one_thread(programs, helper if build(source, source, helper, args) else None,
                                             args.sanitize not in ("", "none"))
-            complete &= run_tls_examples(programs, pages["ws_tls.7"], args.source)
+            complete &= run_tls_examples(programs, pages["ws_tls.7"], args.source) and not missing
     print("%d examples, %d failures" % (len(examples), len(failures)))
     return 1 if failures else 0 if complete else 77
 

@@ -69,6 +69,7 @@ need_for_tests() {
 	need check has_module check
 	need clang have clang
 	need g++ have c++
+	need libjansson-dev has_module jansson
 	need mandoc have mandoc
 	need nodejs has_node
 	need node-ws test -e /usr/share/nodejs/ws/package.json
