@@ -2,8 +2,9 @@
 /*
  * wsfile: a WebSocket connection as a plain stdio FILE *.
  *
- * This header and the pages ws_fopen(3), ws_fdopen(3), ws_socket(3), ws_listen(3), ws_shutdown(3), ws_pollfd(3),
- * ws_observe(3), ws_status(3), ws_options(3), ws_lws(3), ws_tls(7) and ws_security(7) are the contract.
+ * This header and the manual are the contract: ws_fopen(3), ws_fdopen(3), ws_socket(3), ws_listen(3), ws_shutdown(3),
+ * ws_pollfd(3), ws_observe(3), ws_status(3), ws_options(3), ws_lws(3), ws_tls(7), ws_security(7) and ws_process(7).
+ * wsfile(7) is where to begin.
  * Unless a comment says otherwise every function may be called from any thread, calls on one stream are serialised by
  * stdio's own lock, and a function that fails sets errno.
  */

@@ -19,9 +19,12 @@ import threading
 import urllib.request
 
 import manual_codecs
+import manual_first
+import manual_words
 
-PAGES = ["ws_codecs.7", "ws_fdopen.3", "ws_fopen.3", "ws_listen.3", "ws_lws.3", "ws_observe.3", "ws_options.3", "ws_pollfd.3",
-         "ws_process.7", "ws_security.7", "ws_shutdown.3", "ws_socket.3", "ws_status.3", "ws_tls.7", "wspipe.1"]
+PAGES = ["ws_codecs.7", "ws_fdopen.3", "ws_fopen.3", "ws_listen.3", "ws_lws.3", "ws_observe.3", "ws_options.3",
+         "ws_pollfd.3", "ws_process.7", "ws_security.7", "ws_shutdown.3", "ws_socket.3", "ws_status.3", "ws_tls.7",
+         "wsfile.7", "wspipe.1"]
 SECTIONS = ["NAME", "DESCRIPTION", "EXAMPLES", "SEE ALSO", "STANDARDS", "CAVEATS"]
 # What each example is called here: the word behind "usage:" in its text.
 CLIENTS = {"ask", "filter", "submit", "talk", "report", "offer", "watch"}
@@ -30,9 +33,10 @@ LWS_EXAMPLES = {"site"}
 ADOPTERS = {"louder", "front"}
 TLS_EXAMPLES = {"vault", "peek"}
 README_EXAMPLES = {"hello", "echo", "push"}
+FIRST = {"mean"}
 RUNNERS = {"connected"}
 CODECS = {"records", "mirror", "adder"}
-EXAMPLES = CODECS | CLIENTS | RUNNERS | SERVERS | LWS_EXAMPLES | ADOPTERS | TLS_EXAMPLES | README_EXAMPLES
+EXAMPLES = FIRST | CODECS | CLIENTS | RUNNERS | SERVERS | LWS_EXAMPLES | ADOPTERS | TLS_EXAMPLES | README_EXAMPLES
 GIVE_UP_SECONDS = 60
 # Of crowd: as many as it takes at once, and how much each sends.
 CROWD_CLIENTS, CROWD_BYTES = 100, 1 << 20
@@ -125,7 +129,7 @@ def references_lead_somewhere(header, pages):
         for word in names_of(page):
             ours[word] = name.rpartition(".")[2]
     for name, page in pages.items():
-        for word, section in re.findall(r"^\.(?:It )?Xr (ws\w*) (\d)", page, re.M):
+        for word, section in re.findall(r"^\.(?:.*[ ,])?Xr (ws\w*) (\d)", page, re.M):
             check(ours.get(word) == section, "%s refers to %s(%s), which is not there" % (name, word, section))
         see_also = re.search(r"^\.Sh SEE ALSO\n(.*?)(?:^\.Sh |\Z)", page, re.M | re.S).group(1)
         listed = [(section, word) for word, section in re.findall(r"^\.Xr (\S+) (\d)", see_also, re.M)]
@@ -699,6 +703,7 @@ def run_examples(programs):
     said = server.stop()
     check(said == "", "echo wrote to standard error: %r" % said)
     site_serves_both(programs)
+    manual_first.run(sys.modules[__name__], programs)
     manual_codecs.run(sys.modules[__name__], programs)
 
 
@@ -810,6 +815,7 @@ def main():
     status_is_documented(header, pages["ws_status.3"])
     events_are_documented(header, pages["ws_observe.3"])
     security_is_as_documented(header, lambda name: text_of("src", name), pages["ws_security.7"])
+    manual_words.run(sys.modules[__name__], args.source, header, pages, readme)
     examples = collect_examples(pages, readme)
     complete = linted
     if args.library is not None:
