@@ -64,6 +64,23 @@ def mean_of_all_or_nothing(manual, program):
         manual.check(done.returncode == status and done.stdout == "" and done.stderr != "", "mean: %r" % done)
 
 
+def json_whole_or_nothing(manual, program):
+    for data, ends_well, output in (
+            (b'{"a": [1, 2]}\n', True, '{\n  "a": [\n    1,\n    2\n  ]\n}'),
+            (b'{"a": [1, 2', True, ""),
+            # It would parse: that more was to come only the stream knows.
+            (b'{"a": [1, 2]}\n', False, ""),
+            (b'{"a": [1, 2', False, "")):
+        done = told(manual, program, data, ends_well)
+        manual.check(done.stdout == output and done.stderr == "" and done.returncode == (0 if output else 1),
+                     "getjson of %r: status %d, %r, %r" % (data, done.returncode, done.stdout, done.stderr))
+    for arguments in ([], ["http://127.0.0.1/"]):
+        done = manual.run_client(program, arguments)
+        manual.check(done.returncode == 1 and done.stdout == "", "getjson: %r" % done)
+
+
 def run(manual, programs):
     """manual is what test_manual.py has: check, run_client."""
     mean_of_all_or_nothing(manual, programs["mean"])
+    if "getjson" in programs:
+        json_whole_or_nothing(manual, programs["getjson"])
