@@ -42,6 +42,19 @@ def names_exist(manual, header, pages, readme):
                          "%s names %s, which is not there" % (where, word))
 
 
+def errors_agree(manual, header, pages):
+    """Each errno that the header tells of a function stands in the page of that function."""
+    page_of = {word: page for name, page in pages.items() if name.endswith(".3") for word in manual.names_of(page)}
+    told = 0
+    for comment, declaration in re.findall(r"/\*((?:(?!\*/).)*)\*/\nWS_EXPORT ([^;]*);", header, re.S):
+        function = re.search(r"(\w+)\(", declaration).group(1)
+        for word in sorted(set(re.findall(r"\bE[A-Z]{3,}\b", comment))):
+            told += 1
+            manual.check(re.search(r"\b%s\b" % word, page_of.get(function, "")),
+                         "wsfile.h tells %s of %s, its page does not" % (word, function))
+    manual.check(told >= 80, "only %d errnos found in wsfile.h" % told)
+
+
 def variables_exist(manual, header, page):
     """Each .Va of wsfile.7 is errno or a member of a public struct."""
     fields = {"errno"}.union(*(manual.struct_fields(header, struct) for struct in
@@ -95,6 +108,7 @@ def readme_leads_somewhere(manual, top, readme):
 def run(manual, top, header, pages, readme):
     """manual is what test_manual.py has: check, names_of, struct_fields."""
     names_exist(manual, header, pages, readme)
+    errors_agree(manual, header, pages)
     variables_exist(manual, header, pages["wsfile.7"])
     crates_are_covered(manual, pages["wsfile.7"])
     pages_are_found(manual, pages)
