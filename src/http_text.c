@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: 0BSD */
+/* An HTTP message as it is put together: a text that grows, and remembers that memory ran out. */
 #include "http_private.h"
 
 #include <stdlib.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: 0BSD */
+/* Whether the values of options are in range, each with the text that says why not. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: 0BSD */
+/* What went wrong with TLS, as an errno and in words. */
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: 0BSD */
+/* Certificates and keys from their files, each error with the name of the file. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: 0BSD */
+/* OpenSSL's error queue of this thread, set aside and put back: it may be the program's. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: 0BSD */
+/* A client's sessions, by server, to be resumed; only those of connections that passed verification. */
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: 0BSD */
+/* A URL written from its parts. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: 0BSD */
+/* What went wrong, in words and as an errno; close codes and their names. */
 #include <errno.h>
 #include <limits.h>
 #include <netdb.h>

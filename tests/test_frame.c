@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: 0BSD */
+/* The header of a frame: what is encoded, and what the decoder takes and refuses. */
 #include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>

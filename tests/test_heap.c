@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: 0BSD */
+/* The heap of timers. */
 #include <check.h>
 #include <stdbool.h>
 #include <stdint.h>

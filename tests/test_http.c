@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: 0BSD */
+/* The opening handshake: what is sent, and what the parsers of both sides take and refuse. */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdbool.h>

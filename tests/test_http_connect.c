@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: 0BSD */
+/* CONNECT to a proxy, and the realm that an answer names. */
 #include <stdlib.h>
 #include <string.h>
 

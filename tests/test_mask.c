@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: 0BSD */
+/* Masking, by every path, at every alignment. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: 0BSD */
+/* Observers without a stream: order, masks, removal, what is left out. */
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: 0BSD */
+/* The options: what is taken, what is refused and why, and that all of it is copied. */
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>

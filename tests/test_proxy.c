@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: 0BSD */
+/* Which proxy a client goes through, by the option and by the environment. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

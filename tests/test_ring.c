@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: 0BSD */
+/* The ring of bytes. */
 #include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>

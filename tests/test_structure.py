@@ -200,6 +200,9 @@ def files_look_right(top):
             columns = len(line.expandtabs(TAB))
             check(columns <= MAX_COLUMNS, "%s:%d has %d columns" % (name, number, columns))
             check(line == line.rstrip(), "%s:%d ends with blanks" % (name, number))
+        # A header speaks for the file of its name; the pages of the command do for tools/.
+        check(re.match(r".*\n/\*", text) or path.endswith(".c") and os.path.exists(path[:-1] + "h") or
+              name.startswith("tools"), "%s does not say at its head what it is" % name)
         lines = text.count("\n")
         if lines > MAX_LINES and name.startswith("src"):
             reports.append("%s has %d lines, over %d" % (name, lines, MAX_LINES))

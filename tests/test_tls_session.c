@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: 0BSD */
+/* A client's TLS sessions: kept, taken, dropped, and never one that was refused. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: 0BSD */
+/* The way through a proxy, HTTP and SOCKS5, with one that answers everything that it may and may not. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>

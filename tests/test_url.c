@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: 0BSD */
+/* URLs: what is taken, what is refused, and how they are written. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

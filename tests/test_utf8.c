@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: 0BSD */
+/* UTF-8, validated in pieces of any size. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: 0BSD */
+/* Waiting: notifications, deadlines, signals. */
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
