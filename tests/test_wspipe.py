@@ -47,13 +47,6 @@ class Usage(Case):
             with self.subTest(arguments=arguments):
                 self.assert_usage(run(*arguments), name)
 
-    def test_help_fits_a_page(self):
-        status, out, err = run("--help")
-        lines = out.decode().splitlines()
-        self.assertEqual((status, err), (0, ""))
-        self.assertLess(len(lines), 60)
-        self.assertLessEqual(max(map(len, lines)), 80)
-
     def test_version(self):
         self.assertRegex(run("--version")[1].decode(), r"\Awspipe \d+\.\d+\.\d+\n\Z")
 

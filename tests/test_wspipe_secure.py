@@ -111,8 +111,9 @@ class Usage(Case):
                 self.assert_usage(run(*arguments), name)
 
     def test_what_a_misspelt_option_was_given_is_not_printed(self):
-        for option, name in [("--usr", "unknown option --usr;"), ("--use", "--use;"), ("--client", "--client;"),
-                             ("--pass", "unknown option --pass;"), ("--echo", "--echo takes no value"),
+        for option, name in [("--usr", "unknown option --usr ("), ("--use", "option --use can be"),
+                             ("--client", "option --client can be"), ("--pass", "unknown option --pass ("),
+                             ("-user", "in -user ("), ("--echo", "--echo takes no value"),
                              ("--" + "x" * 300, "--xxx"), ("--", "--;")]:
             with self.subTest(option=option):
                 result = run(option + "=wanda:sesame", "ws://127.0.0.1:1/")

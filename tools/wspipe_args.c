@@ -8,93 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
-static const struct option long_options[] = {
-	{ "listen", no_argument, NULL, 'l' },
-	{ "keep", no_argument, NULL, 'k' },
-	{ "echo", no_argument, NULL, OPT_ECHO },
-	{ "exec", required_argument, NULL, OPT_EXEC },
-	{ "kill-after", required_argument, NULL, OPT_KILL_AFTER },
-	{ "inetd", no_argument, NULL, OPT_INETD },
-	{ "path", required_argument, NULL, OPT_PATH },
-	{ "max-connections", required_argument, NULL, OPT_MAX_CONNECTIONS },
-	{ "ping", required_argument, NULL, OPT_PING },
-	{ "events", no_argument, NULL, 'v' },
-	{ "text", no_argument, NULL, 't' },
-	{ "header", required_argument, NULL, 'H' },
-	{ "subprotocol", required_argument, NULL, OPT_SUBPROTOCOL },
-	{ "origin", required_argument, NULL, OPT_ORIGIN },
-	{ "origin-allow", required_argument, NULL, OPT_ORIGIN_ALLOW },
-	{ "connect-timeout", required_argument, NULL, OPT_CONNECT_TIMEOUT },
-	{ "handshake-timeout", required_argument, NULL, OPT_HANDSHAKE_TIMEOUT },
-	{ "read-timeout", required_argument, NULL, OPT_READ_TIMEOUT },
-	{ "close-timeout", required_argument, NULL, OPT_CLOSE_TIMEOUT },
-	{ "max-message", required_argument, NULL, OPT_MAX_MESSAGE },
-	{ "close-code", required_argument, NULL, OPT_CLOSE_CODE },
-	{ "close-reason", required_argument, NULL, OPT_CLOSE_REASON },
-	{ "progress", no_argument, NULL, OPT_PROGRESS },
-	{ "cert", required_argument, NULL, OPT_CERT },
-	{ "key", required_argument, NULL, OPT_KEY },
-	{ "client-ca", required_argument, NULL, OPT_CLIENT_CA },
-	{ "socket-mode", required_argument, NULL, OPT_SOCKET_MODE },
-	{ "compress", no_argument, NULL, OPT_COMPRESS },
-	{ "user", required_argument, NULL, OPT_USER },
-	{ "user-file", required_argument, NULL, OPT_USER_FILE },
-	{ "bearer-file", required_argument, NULL, OPT_BEARER_FILE },
-	{ "proxy", required_argument, NULL, OPT_PROXY },
-	{ "max-redirects", required_argument, NULL, OPT_MAX_REDIRECTS },
-	{ "ca", required_argument, NULL, OPT_CA },
-	{ "pin", required_argument, NULL, OPT_PIN },
-	{ "server-name", required_argument, NULL, OPT_SERVER_NAME },
-	{ "insecure", no_argument, NULL, OPT_INSECURE },
-	{ "client-cert", required_argument, NULL, OPT_CLIENT_CERT },
-	{ "client-key", required_argument, NULL, OPT_CLIENT_KEY },
-	{ "tls-min", required_argument, NULL, OPT_TLS_MIN },
-	{ "key-password-file", required_argument, NULL, OPT_KEY_PASSWORD_FILE },
-	{ "version", no_argument, NULL, 'V' },
-	{ "help", no_argument, NULL, 'h' },
-	{ NULL, 0, NULL, 0 },
-};
-
-/* Where an option has an effect. */
-enum {
-	LISTENING = 1,
-	CONNECTING = 2,
-	SECURE = 4,			/* over TLS */
-	LOCAL = 8,			/* on a local socket */
-	BINDING = 16,			/* where there is a listening socket: not with --inetd */
-};
-
-static const struct {
-	int opt;
-	unsigned where;
-} rules[] = {
-	{ 'k', LISTENING | BINDING },
-	{ OPT_ECHO, LISTENING },
-	{ OPT_EXEC, LISTENING },
-	{ OPT_KILL_AFTER, LISTENING },
-	{ OPT_PATH, LISTENING },
-	{ OPT_MAX_CONNECTIONS, LISTENING | BINDING },
-	{ OPT_ORIGIN_ALLOW, LISTENING },
-	{ OPT_CERT, LISTENING | SECURE },
-	{ OPT_KEY, LISTENING | SECURE },
-	{ OPT_CLIENT_CA, LISTENING | SECURE },
-	{ OPT_SOCKET_MODE, LISTENING | BINDING | LOCAL },
-	{ OPT_ORIGIN, CONNECTING },
-	{ OPT_CONNECT_TIMEOUT, CONNECTING },
-	{ OPT_USER, CONNECTING },
-	{ OPT_USER_FILE, CONNECTING },
-	{ OPT_BEARER_FILE, CONNECTING },
-	{ OPT_PROXY, CONNECTING },
-	{ OPT_MAX_REDIRECTS, CONNECTING },
-	{ OPT_CA, CONNECTING | SECURE },
-	{ OPT_SERVER_NAME, CONNECTING | SECURE },
-	{ OPT_INSECURE, CONNECTING | SECURE },
-	{ OPT_CLIENT_CERT, CONNECTING | SECURE },
-	{ OPT_CLIENT_KEY, CONNECTING | SECURE },
-	{ OPT_PIN, SECURE },
-	{ OPT_TLS_MIN, SECURE },
-	{ OPT_KEY_PASSWORD_FILE, SECURE },
-};
+#define HINT "; try wspipe --help"
 
 /* Read when all else is known to be good. */
 struct secret_files {
@@ -108,42 +22,79 @@ __attribute__((format(printf, 1, 2))) static int usage_error(const char *format,
 	va_list args;
 
 	va_start(args, format);
-	vsnprintf(text, sizeof text, format, args);
+	vsnprintf(text, sizeof text - sizeof HINT, format, args);
 	va_end(args);
 	length = strlen(text);
-	snprintf(text + length, sizeof text - length, "; try wspipe --help");
+	snprintf(text + length, sizeof text - length, HINT);
 	wspipe_say("", text);
 	return WSPIPE_USAGE;
 }
 
 /* "-q" or "--echo". */
-static const char *option_name(int opt, char *name, size_t size)
+static const char *option_name(int opt, char name[64])
 {
-	snprintf(name, size, "-%c", opt);
-	for (const struct option *o = long_options; opt >= 256 && o->name; o++)
-		if (o->val == opt)
-			snprintf(name, size, "--%s", o->name);
+	const struct wspipe_option *option = opt < 256 ? NULL : wspipe_option_find(opt);
+
+	if (option)
+		snprintf(name, 64, "--%s", option->name);
+	else
+		snprintf(name, 64, "-%c", opt);
 	return name;
+}
+
+/* The value of a misspelt --user may be a secret: what follows "=" is not shown. */
+static int unknown_long(const char *word)
+{
+	const char *name = word + strspn(word, "-"), *meant;
+	size_t size = strcspn(name, "=");
+	int shown = (int)(name - word + (ptrdiff_t)size);
+	char list[WSPIPE_LINE];
+
+	/* An abbreviation that is good for one option is no error. */
+	if (wspipe_list_options(list, name, size, true) > 1)
+		return usage_error("option %.*s can be %s", shown, word, list);
+	meant = wspipe_nearest_option(name, size);
+	if (meant)
+		return usage_error("unknown option %.*s (did you mean --%s?)", shown, word, meant);
+	if (wspipe_list_options(list, name, size, false) > 0)
+		return usage_error("unknown option %.*s (did you mean %s?)", shown, word, list);
+	return usage_error("unknown option %.*s", shown, word);
+}
+
+/* A word such as "-keep", of which getopt_long has understood only letters so far. NULL = it is no such word. */
+static const char *long_with_one_dash(const char *word)
+{
+	return word && word[0] == '-' && word[1] != '-' && strlen(word) > 3 ?
+	    wspipe_nearest_option(word + 1, strcspn(word + 1, "=")) : NULL;
+}
+
+/* getopt_long is still in the word of a letter, unless that was the last one in it. */
+static const char *word_of_letter(char **argv)
+{
+	const char *last = argv[optind - 1];
+
+	return last[0] == '-' && last[1] != '-' && last[strlen(last) - 1] == optopt ? last : argv[optind];
 }
 
 /* getopt_long names a long option only by the word it has just passed. */
 static int bad_option(int result, char **argv)
 {
 	char name[64];
-	const char *text = argv[optind - 1];
-	bool is_long = strncmp(text, "--", 2) == 0;
+	const char *word, *meant;
 
-	/* The value of a misspelt --user may be a secret. */
-	if (is_long)
-		snprintf(name, sizeof name, "%.*s", (int)strcspn(text, "="), text);
-	else
-		option_name(optopt, name, sizeof name);
-	text = name;
 	if (result == ':')
-		return usage_error("option %s needs a value", text);
-	if (is_long && optopt != 0)
-		return usage_error("option %s takes no value", text);
-	return usage_error("unknown option %s", text);
+		return usage_error("option %s needs a value", strncmp(argv[optind - 1], "--", 2) == 0 ?
+		    argv[optind - 1] : option_name(optopt, name));
+	if (optopt == 0)
+		return unknown_long(argv[optind - 1]);
+	if (wspipe_option_find(optopt))
+		return usage_error("option %.*s takes no value", (int)strcspn(argv[optind - 1], "="), argv[optind - 1]);
+	word = word_of_letter(argv);
+	meant = long_with_one_dash(word);
+	if (meant)
+		return usage_error("unknown option -%c in %.*s (did you mean --%s?)", optopt,
+		    (int)strcspn(word, "="), word, meant);
+	return usage_error("unknown option -%c", optopt);
 }
 
 static int no_memory(void)
@@ -180,13 +131,25 @@ static int set_proxy(struct wspipe_config *config, char *value)
 	return config->proxy ? -1 : no_memory();
 }
 
+static int bad_value(const struct wspipe_option *option, const char *name, const char *value)
+{
+	static const char *const words[] = { "none" };
+	bool is_time = option->argument && strcmp(option->argument, "TIME") == 0;
+	const char *expected = wspipe_option_expects(option);
+	const char *meant = is_time ? wspipe_nearest(value, strlen(value), words, 1) : NULL;
+
+	if (meant)
+		return usage_error("%s: bad value '%s' (did you mean %s?)", name, value, meant);
+	return usage_error("%s: bad value '%s'%s%s", name, value, expected ? ": " : "", expected ? expected : "");
+}
+
 static int set_option(struct wspipe_config *config, struct secret_files *files, int opt, char *value)
 {
 	char name[64];
 	const char **file = opt == OPT_USER_FILE ? &files->user : opt == OPT_BEARER_FILE ? &files->bearer :
 	    opt == OPT_KEY_PASSWORD_FILE ? &files->key_password : NULL;
 
-	option_name(opt, name, sizeof name);
+	option_name(opt, name);
 	if (file) {
 		*file = value;
 		return strcmp(value, "-") != 0 ? -1 : usage_error("%s: standard input is for data, name a file", name);
@@ -202,7 +165,7 @@ static int set_option(struct wspipe_config *config, struct secret_files *files, 
 	case OPT_PROXY:
 		return set_proxy(config, value);
 	default:
-		return wspipe_set(config, opt, value) ? -1 : usage_error("%s: bad value '%s'", name, value);
+		return wspipe_set(config, opt, value) ? -1 : bad_value(wspipe_option_find(opt), name, value);
 	}
 }
 
@@ -217,20 +180,20 @@ static int check_places(const struct wspipe_config *config, const bool seen[OPT_
 	bool local = strncasecmp(url, "ws+unix:", 8) == 0 || strncasecmp(url, "wss+unix:", 9) == 0;
 	char name[64];
 
-	for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
-		unsigned where = rules[i].where;
-		if (!seen[rules[i].opt])
+	for (size_t i = 0; i < wspipe_option_count; i++) {
+		unsigned where = wspipe_options[i].where;
+		if (!seen[wspipe_options[i].opt])
 			continue;
-		option_name(rules[i].opt, name, sizeof name);
-		if ((where & LISTENING) != 0 && !config->listen)
+		option_name(wspipe_options[i].opt, name);
+		if ((where & WSPIPE_WITH_LISTEN) != 0 && !config->listen)
 			return usage_error("%s needs -l", name);
-		if ((where & BINDING) != 0 && config->inetd)
+		if ((where & WSPIPE_BOUND) != 0 && config->inetd)
 			return usage_error("%s has no use with --inetd", name);
-		if ((where & CONNECTING) != 0 && config->listen)
+		if ((where & WSPIPE_WITHOUT_LISTEN) != 0 && config->listen)
 			return usage_error("%s has no use with -l", name);
-		if ((where & SECURE) != 0 && !secure)
+		if ((where & WSPIPE_OVER_TLS) != 0 && !secure)
 			return usage_error("%s needs a wss URL", name);
-		if ((where & LOCAL) != 0 && !local)
+		if ((where & WSPIPE_LOCAL) != 0 && !local)
 			return usage_error("%s needs the URL of a local socket, such as ws+unix:///file", name);
 	}
 	return -1;
@@ -280,9 +243,7 @@ static int read_secrets(struct wspipe_config *config, const struct secret_files 
 	if (files->user)
 		rv = wspipe_secret_read(files->user, &config->userinfo);
 	if (rv < 0 && files->user && !strchr(config->userinfo, ':')) {
-		char text[WSPIPE_LINE];
-		snprintf(text, sizeof text, "%s: the first line is no USER:PASSWORD", files->user);
-		wspipe_say("", text);
+		wspipe_say(files->user, "the first line is no USER:PASSWORD");
 		rv = WSPIPE_BROKEN;
 	}
 	if (rv < 0 && files->bearer)
@@ -330,25 +291,73 @@ static int init_config(struct wspipe_config *config, int argc)
 	return good ? -1 : no_memory();
 }
 
-static int print_and_end(int opt)
+static int end_of_output(void)
 {
-	if (opt == 'h')
-		fputs(wspipe_help, stdout);
-	else
-		printf("wspipe %s\n", ws_version());
-	return fflush(stdout) == 0 ? WSPIPE_CLEAN : WSPIPE_BROKEN;
+	if (fflush(stdout) == 0)
+		return WSPIPE_CLEAN;
+	wspipe_say("standard output", strerror(errno));
+	return WSPIPE_BROKEN;
+}
+
+/* The word behind counts, too: "wspipe --help tls" is what one types. */
+static int help(char **argv)
+{
+	static const char all[] = "all";
+	const char *names[WSPIPE_GROUPS + 1] = { all }, *meant, *topic = optarg ? optarg : argv[optind];
+
+	/* Letters are left in a word such as "-header", which has asked for something else. */
+	if (!optarg && topic && topic[0] == '-' && topic[1] == 'h' && topic[2] != '\0') {
+		meant = long_with_one_dash(topic);
+		if (meant && strcmp(meant, "help") != 0)
+			return usage_error("unknown option %.*s (did you mean --%s?)", (int)strcspn(topic, "="),
+			    topic, meant);
+	}
+	if (wspipe_help_print(topic))
+		return end_of_output();
+	for (size_t i = 0; i < WSPIPE_GROUPS; i++)
+		names[i + 1] = wspipe_groups[i].name;
+	meant = topic ? wspipe_nearest(topic, strlen(topic), names, WSPIPE_GROUPS + 1) : NULL;
+	if (optarg && meant)
+		return usage_error("--help has no group '%s' (did you mean %s?)", topic, meant);
+	if (optarg)
+		return usage_error("--help has no group '%s'", topic);
+	wspipe_help_print(NULL);
+	return end_of_output();
+}
+
+static void fill_long_options(struct option long_options[OPT_LAST])
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < wspipe_option_count; i++) {
+		const struct wspipe_option *option = &wspipe_options[i];
+		if (!option->name)
+			continue;
+		long_options[count++] = (struct option){
+			.name = option->name, .val = option->opt,
+			.has_arg = !option->argument ? no_argument :
+			    *option->argument == '[' ? optional_argument : required_argument,
+		};
+	}
+	long_options[count] = (struct option){ .name = NULL };
 }
 
 int wspipe_parse(struct wspipe_config *config, int argc, char **argv)
 {
+	static struct option long_options[OPT_LAST];
 	bool seen[OPT_LAST] = { false };
 	struct secret_files files = { NULL, NULL, NULL };
 	int opt, rv = init_config(config, argc);
 
+	fill_long_options(long_options);
 	opterr = 0;
 	while (rv < 0 && (opt = getopt_long(argc, argv, ":lktvq:H:Vh", long_options, NULL)) != -1) {
-		if (opt == 'h' || opt == 'V')
-			return print_and_end(opt);
+		if (opt == 'h')
+			return help(argv);
+		if (opt == 'V') {
+			printf("wspipe %s\n", ws_version());
+			return end_of_output();
+		}
 		if (opt == '?' || opt == ':')
 			return bad_option(opt, argv);
 		seen[opt] = true;

@@ -10,18 +10,16 @@
 #include <stdint.h>
 
 #include "wspipe.h"
+#include "wspipe_table.h"
 
-extern const char wspipe_help[];
+/* wspipe_help.c. NULL = the first screen, "all", or the name of a group. Returns false for any other. */
+bool wspipe_help_print(const char *topic);
 
-/* Options that are no letter. */
-enum {
-	OPT_ECHO = 256, OPT_SUBPROTOCOL, OPT_ORIGIN, OPT_ORIGIN_ALLOW, OPT_CONNECT_TIMEOUT, OPT_HANDSHAKE_TIMEOUT,
-	OPT_READ_TIMEOUT, OPT_CLOSE_TIMEOUT, OPT_MAX_MESSAGE, OPT_CLOSE_CODE, OPT_CLOSE_REASON, OPT_PROGRESS, OPT_CERT,
-	OPT_KEY, OPT_CLIENT_CA, OPT_SOCKET_MODE, OPT_COMPRESS, OPT_USER, OPT_USER_FILE, OPT_BEARER_FILE, OPT_PROXY,
-	OPT_MAX_REDIRECTS, OPT_CA, OPT_PIN, OPT_SERVER_NAME, OPT_INSECURE, OPT_CLIENT_CERT, OPT_CLIENT_KEY, OPT_TLS_MIN,
-	OPT_KEY_PASSWORD_FILE, OPT_EXEC, OPT_KILL_AFTER, OPT_PING, OPT_MAX_CONNECTIONS, OPT_PATH, OPT_INETD,
-	OPT_LAST,
-};
+/* wspipe_suggest.c. The word that was meant by the first size bytes, NULL = none is near. */
+const char *wspipe_nearest(const char *word, size_t size, const char *const words[], size_t count);
+const char *wspipe_nearest_option(const char *word, size_t size);
+/* How many options begin with these bytes, or have them as a part; their names stand in list. */
+size_t wspipe_list_options(char list[WSPIPE_LINE], const char *word, size_t size, bool at_begin);
 
 /* wspipe_set.c: options that stand for themselves. Returns false for a bad value. */
 bool wspipe_set(struct wspipe_config *config, int opt, const char *value);

@@ -1,50 +1,82 @@
 /* SPDX-License-Identifier: 0BSD */
+#include <stdio.h>
+#include <string.h>
+
 #include "wspipe_args.h"
 
-const char wspipe_help[] =
-    "usage: wspipe [options] URL     standard input -> WebSocket -> standard output\n"
-    "       wspipe -l [options] URL  listen on URL, and serve one connection\n"
-    "URL is ws://HOST[:PORT][/PATH], or for a local socket ws+unix:///FILE[:/PATH];\n"
-    "wss:// and wss+unix:// are the same over TLS.\n"
-    "Listening (-l):\n"
-    "  -k, --keep                 serve each connection that comes, not only one\n"
-    "      --echo                 send back what arrives\n"
-    "      --exec COMMAND         a shell command for each, its input and output\n"
-    "      --kill-after SECONDS   for commands whose peer is gone, and for a stop; 5\n"
-    "      --max-connections N    refuse more at once   --path PATH  refuse others\n"
-    "      --origin-allow ORIGIN  let web pages of ORIGIN connect, '*' = any\n"
-    "      --inetd                serve the connection that is standard input\n"
-    "      --cert FILE            certificate for wss; more of them for more names\n"
-    "      --key FILE             private key of the --cert before, if not in there\n"
-    "      --client-ca FILE       clients need a certificate from these authorities\n"
-    "      --socket-mode OCTAL    permissions of a local socket's file; 600\n"
-    "Data and closing:\n"
-    "  -t, --text                 send text messages, and accept them\n"
-    "      --max-message SIZE     refuse longer messages; bytes, or with K, M, G\n"
-    "      --compress             offer or accept permessage-deflate\n"
-    "  -q SECONDS                 wait from the end of input to our Close, or 'none'\n"
-    "      --close-code CODE      1000 (default), 1001, 1003, 1007-1011, 3000-4999\n"
-    "      --close-reason TEXT    at most 123 bytes\n"
-    "Handshake:\n"
-    "  -H, --header 'NAME: VALUE' --subprotocol NAME    --origin ORIGIN\n"
-    "      --user USER:PASSWORD   --user-file FILE      --bearer-file FILE\n"
-    "      --proxy URL            http://, socks5:// or 'none', not the environment's\n"
-    "      --max-redirects N      follow so many redirects; 0\n"
-    "TLS:\n"
-    "      --ca FILE              trust these authorities (also a directory) only\n"
-    "      --pin SHA256           accept this public key only; several: only these\n"
-    "      --server-name NAME     ask for this name and check it, not the URL's\n"
-    "      --insecure             do not check who the server is\n"
-    "      --client-cert FILE     our certificate        --client-key FILE\n"
-    "      --tls-min 1.2          or 1.3                 --key-password-file FILE\n"
-    "Time (seconds such as 2.5, or 'none'):\n"
-    "      --connect-timeout 30   --handshake-timeout 10   --read-timeout none\n"
-    "      --close-timeout 5      --ping 30, or 0 for none\n"
-    "Other:\n"
-    "  -v, --events               a line for each event on standard error\n"
-    "      --progress             bytes, rate and time, on a terminal\n"
-    "  -V, --version              -h, --help\n"
-    "Examples:\n"
-    "  wspipe -l -k --exec 'sort -n' --cert server.pem wss://0.0.0.0:8443/\n"
-    "  tar c . | wspipe --bearer-file token wss://example.org/backup\n"
-    "SIGHUP has a listener read its certificates again, SIGTERM stops one with -k.\n";
+/* Where the second column begins. Every line ends before the 80th. */
+#define COLUMN 31
+
+static const char usage[] =
+    "usage: wspipe [options] URL      standard input -> WebSocket -> standard output\n"
+    "       wspipe -l [options] URL   listen on URL, and serve one connection\n"
+    "URL is ws://HOST[:PORT][/PATH], wss:// for TLS, or ws+unix:///FILE[:/PATH].\n";
+
+static void print_option(const struct wspipe_option *option)
+{
+	char text[64];
+	int width, letter = option->opt < 256 ? option->opt : 0;
+	const char *argument = option->argument;
+
+	if (!option->name)
+		width = snprintf(text, sizeof text, "  -%c %s", letter, argument);
+	else
+		width = snprintf(text, sizeof text, "  %c%c%c --%s%s%s", letter ? '-' : ' ', letter ? letter : ' ',
+		    letter ? ',' : ' ', option->name, argument && *argument != '[' ? " " : "",
+		    argument ? argument : "");
+	printf("%s%*s %s\n", text, COLUMN - width, "", option->help);
+}
+
+static void print_group(enum wspipe_group_id group, bool common)
+{
+	bool first = true;
+
+	for (size_t i = 0; i < wspipe_option_count; i++) {
+		const struct wspipe_option *option = &wspipe_options[i];
+		if (option->group != group || (common && !option->common))
+			continue;
+		if (first)
+			printf("%s:\n", wspipe_groups[group].title);
+		first = false;
+		print_option(option);
+	}
+}
+
+static void print_common(void)
+{
+	fputs(usage, stdout);
+	for (size_t i = 0; i < WSPIPE_GROUPS; i++)
+		print_group((enum wspipe_group_id)i, true);
+	printf("More: man wspipe; --help=all");
+	for (size_t i = 0; i < WSPIPE_GROUPS; i++)
+		printf("|%s", wspipe_groups[i].name);
+	printf("\nExample: tar c . | wspipe --progress --bearer-file token wss://example.org/in\n");
+}
+
+static void print_all(void)
+{
+	fputs(usage, stdout);
+	for (size_t i = 0; i < WSPIPE_GROUPS; i++)
+		print_group((enum wspipe_group_id)i, false);
+	printf("SIZE is bytes, or with K, M or G. A default stands in parentheses.\n"
+	       "SIGHUP has -l read its certificates again; SIGTERM stops it gracefully.\n");
+}
+
+bool wspipe_help_print(const char *topic)
+{
+	if (!topic) {
+		print_common();
+		return true;
+	}
+	if (strcmp(topic, "all") == 0) {
+		print_all();
+		return true;
+	}
+	for (size_t i = 0; i < WSPIPE_GROUPS; i++) {
+		if (strcmp(topic, wspipe_groups[i].name) != 0)
+			continue;
+		print_group((enum wspipe_group_id)i, false);
+		return true;
+	}
+	return false;
+}
