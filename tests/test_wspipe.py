@@ -449,7 +449,7 @@ class Progress(Case):
             except OSError:
                 pass  # how a terminal without a program ends on Linux
             os.close(master)
-            self.assertRegex(text.decode(), r"sent 2\.0 KiB, received 2\.0 KiB, [^\n]*/s, 0:00:\d\d\r\n\Z")
+            self.assertRegex(text.decode(), r"sent 2\.00KiB, received 2\.00KiB, [^\n]*/s, 0:00:\d\d\r\n\Z")
 
     def test_nothing_without_a_terminal(self):
         with Listener("-k", "--echo") as listener:

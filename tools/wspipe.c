@@ -4,20 +4,44 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 int wspipe_report(const struct wspipe_verdict *verdict, bool with_peer)
 {
 	if (!verdict->broken)
 		return WSPIPE_CLEAN;
-	wspipe_say(with_peer ? verdict->peer : "", verdict->text);
+	wspipe_complain_of(verdict->stream_id, with_peer || wspipe_prints_json() ? verdict->peer : "", verdict->error,
+	    verdict->text);
 	return WSPIPE_BROKEN;
 }
 
-int wspipe_report_last_error(void)
+int wspipe_report_last_error(const struct wspipe_config *config)
 {
-	wspipe_say("", ws_last_error()->text);
+	const struct ws_error *error = ws_last_error();
+	char line[WSPIPE_LINE];
+
+	wspipe_complain_opening(error, wspipe_in_our_words(line, error->text, config->listen),
+	    config->listen ? NULL : wspipe_hint(error));
 	return WSPIPE_BROKEN;
+}
+
+/* A regular file has a size. It may be in use already, up to where we find it. */
+static uint64_t input_size(void)
+{
+	off_t at = lseek(STDIN_FILENO, 0, SEEK_CUR);
+	struct stat status;
+
+	return at >= 0 && fstat(STDIN_FILENO, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > at ?
+	    (uint64_t)(status.st_size - at) : 0;
+}
+
+void wspipe_show_progress(const struct wspipe_config *config)
+{
+	bool ask = config->progress_size == 0 && !config->echo && !config->exec;
+
+	if (config->progress)
+		wspipe_progress_start(ask ? input_size() : config->progress_size, ask);
 }
 
 static int connect_once(struct wspipe_config *config)
@@ -29,9 +53,8 @@ static int connect_once(struct wspipe_config *config)
 
 	wspipe_config_forget(config);
 	if (rv != 0)
-		return wspipe_report_last_error();
-	if (config->progress)
-		wspipe_progress_start();
+		return wspipe_report_last_error(config);
+	wspipe_show_progress(config);
 	wspipe_copy(config, &input, half, &verdict);
 	wspipe_progress_stop();
 	return wspipe_report(&verdict, false);
@@ -68,5 +91,6 @@ int main(int argc, char **argv)
 		status = config.inetd ? wspipe_inetd(&config) : config.listen ? wspipe_listen(&config) :
 		    connect_once(&config);
 	wspipe_config_clear(&config);
+	wspipe_say_exit(status);
 	return status;
 }

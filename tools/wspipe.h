@@ -9,8 +9,11 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <wsfile.h>
+
+#include "wspipe_print.h"
 
 enum wspipe_exit {
 	WSPIPE_CLEAN = 0,
@@ -20,8 +23,6 @@ enum wspipe_exit {
 
 /* The block that is read and written at once: a pipe's capacity, and the default buffer of a stream. */
 #define WSPIPE_BLOCK 65536
-
-#define WSPIPE_LINE 1024
 
 /* Arrays that options point to. */
 enum wspipe_list { WSPIPE_HEADERS, WSPIPE_SUBPROTOCOLS, WSPIPE_ORIGINS, WSPIPE_PINS, WSPIPE_LISTS };
@@ -36,6 +37,7 @@ struct wspipe_config {
 	char *exec;			/* a command for sh(1), NULL = none */
 	int kill_after_ms;		/* grace time of commands and of a stop, -1 = no limit */
 	bool listen, keep, echo, progress, inetd;
+	uint64_t progress_size;		/* 0 = not told */
 	int quit_ms;			/* wait between the end of standard input and our Close, -1 = do not close */
 	unsigned close_code;
 	const char *close_reason;	/* NULL = none */
@@ -79,6 +81,8 @@ struct wspipe_input {
 struct wspipe_verdict {
 	bool broken;
 	bool fatal;			/* standard input or output failed: no use in another connection */
+	int error;			/* errno, 0 = there is none for it */
+	uint64_t stream_id;
 	char peer[64];			/* the peer's address, "" = not known */
 	char text[WSPIPE_LINE];		/* why, when broken */
 };
@@ -97,7 +101,8 @@ void wspipe_children_kill(int signal_number);
 void wspipe_ring(int fd);
 
 /* wspipe_verdict.c. What comes first counts. */
-void wspipe_verdict_set(struct wspipe_verdict *verdict, const char *what, const char *why);
+/* error 0 = there is no errno for it; why NULL = what strerror(3) says of it. */
+void wspipe_verdict_set(struct wspipe_verdict *verdict, int error, const char *what, const char *why);
 void wspipe_note_peer(FILE *half, struct wspipe_verdict *verdict);
 /* Why the stream ended. half is any half still open; error is the errno if the library knows no more. */
 void wspipe_explain(FILE *half, int error, struct wspipe_verdict *verdict);
@@ -121,18 +126,11 @@ bool wspipe_shutdown(FILE *half[2], unsigned code, const char *reason);
 
 /* wspipe.c. Both return the exit status. */
 int wspipe_report(const struct wspipe_verdict *verdict, bool with_peer);
-int wspipe_report_last_error(void);
-
-/* wspipe_events.c: an observer. */
-void wspipe_print_event(const struct ws_event *event, void *unused);
-
-/* wspipe_print.c: standard error. One line, with control characters made harmless, as a peer may have sent the text. */
-void wspipe_say(const char *prefix, const char *text);
-void wspipe_count_sent(size_t size);
-void wspipe_count_received(size_t size);
-/* Show progress from now on, if standard error is a terminal. Both are the main thread's, and do nothing twice. */
-void wspipe_progress_start(void);
-/* The status line goes away, and a last summary stays. */
-void wspipe_progress_stop(void);
+int wspipe_report_last_error(const struct wspipe_config *config);
+void wspipe_show_progress(const struct wspipe_config *config);
+/* wspipe_words.c: what the library says of its options, in the words of ours. */
+const char *wspipe_in_our_words(char line[WSPIPE_LINE], const char *text, bool listening);
+/* What could help, NULL = nothing known. */
+const char *wspipe_hint(const struct ws_error *error);
 
 #endif

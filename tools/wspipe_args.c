@@ -26,7 +26,7 @@ __attribute__((format(printf, 1, 2))) static int usage_error(const char *format,
 	va_end(args);
 	length = strlen(text);
 	snprintf(text + length, sizeof text - length, HINT);
-	wspipe_say("", text);
+	wspipe_complain(EINVAL, "", text);
 	return WSPIPE_USAGE;
 }
 
@@ -99,7 +99,7 @@ static int bad_option(int result, char **argv)
 
 static int no_memory(void)
 {
-	wspipe_say("", strerror(ENOMEM));
+	wspipe_complain(ENOMEM, "", strerror(ENOMEM));
 	return WSPIPE_BROKEN;
 }
 
@@ -133,10 +133,11 @@ static int set_proxy(struct wspipe_config *config, char *value)
 
 static int bad_value(const struct wspipe_option *option, const char *name, const char *value)
 {
-	static const char *const words[] = { "none" };
+	static const char *const words[] = { "auto", "always", "never", "none" };
 	bool is_time = option->argument && strcmp(option->argument, "TIME") == 0;
 	const char *expected = wspipe_option_expects(option);
-	const char *meant = is_time ? wspipe_nearest(value, strlen(value), words, 1) : NULL;
+	const char *meant = option->opt == OPT_COLOR ? wspipe_nearest(value, strlen(value), words, 3) :
+	    is_time ? wspipe_nearest(value, strlen(value), words + 3, 1) : NULL;
 
 	if (meant)
 		return usage_error("%s: bad value '%s' (did you mean %s?)", name, value, meant);
@@ -209,6 +210,8 @@ static int check_combination(const struct wspipe_config *config, const bool seen
 		return usage_error("--inetd needs --echo or --exec: standard output is the socket");
 	if (seen[OPT_KILL_AFTER] && !config->keep && !config->exec)
 		return usage_error("--kill-after needs --exec or -k");
+	if (seen[OPT_SIZE] && !seen[OPT_PROGRESS])
+		return usage_error("--size needs --progress");
 	if (seen[OPT_USER] + seen[OPT_USER_FILE] + seen[OPT_BEARER_FILE] > 1)
 		return usage_error("only one of --user, --user-file and --bearer-file can be sent");
 	if (seen[OPT_CA] && seen[OPT_INSECURE])
@@ -243,7 +246,7 @@ static int read_secrets(struct wspipe_config *config, const struct secret_files 
 	if (files->user)
 		rv = wspipe_secret_read(files->user, &config->userinfo);
 	if (rv < 0 && files->user && !strchr(config->userinfo, ':')) {
-		wspipe_say(files->user, "the first line is no USER:PASSWORD");
+		wspipe_complain(EINVAL, files->user, "the first line is no USER:PASSWORD");
 		rv = WSPIPE_BROKEN;
 	}
 	if (rv < 0 && files->bearer)
@@ -295,7 +298,7 @@ static int end_of_output(void)
 {
 	if (fflush(stdout) == 0)
 		return WSPIPE_CLEAN;
-	wspipe_say("standard output", strerror(errno));
+	wspipe_complain(errno, "standard output", strerror(errno));
 	return WSPIPE_BROKEN;
 }
 

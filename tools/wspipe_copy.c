@@ -147,12 +147,12 @@ static void receive(struct copy *copy, struct wspipe_verdict *verdict)
 		wspipe_count_received((size_t)size);
 		if (write_all(STDOUT_FILENO, block, (size_t)size))
 			continue;
-		wspipe_verdict_set(verdict, "standard output", strerror(errno));
+		wspipe_verdict_set(verdict, errno, "standard output", NULL);
 		verdict->fatal = true;
 		break;
 	}
 	if (!block)
-		wspipe_verdict_set(verdict, "", strerror(errno));
+		wspipe_verdict_set(verdict, errno, "", NULL);
 	else if (size < 0)
 		wspipe_explain_read(copy->half[0], errno, verdict);
 	if (verdict->broken)
@@ -171,7 +171,8 @@ static void wait_for_sender(struct copy *copy, pthread_t thread, const struct ws
 
 	close(copy->wake[1]);
 	if (verdict->fatal && poll(&done, 1, copy->config->options.close_timeout_ms) == 0) {
-		wspipe_say("", verdict->text);
+		wspipe_report(verdict, false);
+		wspipe_say_exit(WSPIPE_BROKEN);
 		_exit(WSPIPE_BROKEN);
 	}
 	pthread_join(thread, NULL);
@@ -183,7 +184,7 @@ static void sum_up(struct copy *copy, struct wspipe_verdict *verdict)
 		/* The cause of all that followed. */
 		verdict->fatal = true;
 		verdict->broken = false;
-		wspipe_verdict_set(verdict, "standard input", strerror(copy->input_error));
+		wspipe_verdict_set(verdict, copy->input_error, "standard input", NULL);
 	}
 	if (copy->write_error != 0 && !wspipe_cut_short(copy->write_error))
 		wspipe_explain_write(copy->half[0], copy->write_error, verdict);
@@ -209,7 +210,7 @@ void wspipe_copy(const struct wspipe_config *config, struct wspipe_input *input,
 
 	wspipe_note_peer(half[0], verdict);
 	if (!open_pipes(&copy)) {
-		wspipe_verdict_set(verdict, "", strerror(errno));
+		wspipe_verdict_set(verdict, errno, "", NULL);
 		wspipe_turn_away(half, 1011, NULL, verdict);
 		return;
 	}
@@ -219,7 +220,7 @@ void wspipe_copy(const struct wspipe_config *config, struct wspipe_input *input,
 		wait_for_sender(&copy, thread, verdict);
 		sum_up(&copy, verdict);
 	} else {
-		wspipe_verdict_set(verdict, "", strerror(error));
+		wspipe_verdict_set(verdict, error, "", NULL);
 		ws_shutdown(half[1], 1011, NULL);
 		close(copy.wake[1]);
 		close(copy.done[1]);
@@ -255,7 +256,7 @@ void wspipe_echo(const struct wspipe_config *config, FILE *half[2], struct wspip
 			break;
 	}
 	if (!block)
-		wspipe_verdict_set(verdict, "", strerror(errno));
+		wspipe_verdict_set(verdict, errno, "", NULL);
 	else if (error != 0 && !wspipe_cut_short(error))
 		wspipe_explain(half[0], error, verdict);
 	else if (size < 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: 0BSD */
-/* --events: a line for each, without times, so that two runs can be compared. */
-#include "wspipe.h"
+/* --events: a line for each, without times, so that two runs can be compared; or --json, with them. */
+#include "wspipe_print.h"
 
 #include <stdarg.h>
 #include <string.h>
@@ -67,11 +67,10 @@ static void add_text(struct line *line, const char *name, const char *text)
 		add_quoted(line, name, text, strlen(text));
 }
 
-void wspipe_print_event(const struct ws_event *event, void *unused)
+static void print_line(const struct ws_event *event)
 {
 	struct line line = { .size = 0 };
 
-	(void)unused;
 	add(&line, "%llu %s", (unsigned long long)event->stream_id, type_name(event->type));
 	if (event->type == WS_EVENT_PING || event->type == WS_EVENT_PONG)
 		add_quoted(&line, "payload", event->payload, event->payload_bytes);
@@ -90,5 +89,46 @@ void wspipe_print_event(const struct ws_event *event, void *unused)
 	add_text(&line, "error", event->text);
 	if (event->missed > 0)
 		add(&line, " missed=%u", event->missed);
-	wspipe_say("event", line.text);
+	wspipe_say_event(line.text);
+}
+
+static void print_object(const struct ws_event *event)
+{
+	bool closed = event->type == WS_EVENT_CLOSED;
+	struct wspipe_json json;
+
+	wspipe_json_begin(&json, type_name(event->type));
+	wspipe_json_number(&json, "stream", event->stream_id);
+	if (event->type == WS_EVENT_PING || event->type == WS_EVENT_PONG) {
+		wspipe_json_bytes(&json, "payload", event->payload, event->payload_bytes);
+		wspipe_json_hex(&json, "payload_hex", event->payload, event->payload_bytes);
+	}
+	if (event->type == WS_EVENT_PONG)
+		wspipe_json_bool(&json, "asked", event->round_trip_us >= 0);
+	if (event->type == WS_EVENT_PONG && event->round_trip_us >= 0)
+		wspipe_json_number(&json, "round_trip_us", (uint64_t)event->round_trip_us);
+	if (closed)
+		wspipe_json_bool(&json, "clean", event->clean);
+	if (closed || event->type == WS_EVENT_CLOSE_RECEIVED) {
+		wspipe_json_number(&json, "received_code", event->close_code_received);
+		wspipe_json_text(&json, "received_reason", event->close_reason_received);
+	}
+	if (closed) {
+		wspipe_json_number(&json, "sent_code", event->close_code_sent);
+		wspipe_json_text(&json, "sent_reason", event->close_reason_sent);
+	}
+	wspipe_json_errno(&json, event->error);
+	wspipe_json_text(&json, "text", event->text);
+	if (event->missed > 0)
+		wspipe_json_number(&json, "missed", event->missed);
+	wspipe_json_end(&json, false);
+}
+
+void wspipe_print_event(const struct ws_event *event, void *unused)
+{
+	(void)unused;
+	if (wspipe_prints_json())
+		print_object(event);
+	else
+		print_line(event);
 }

@@ -287,7 +287,7 @@ static void send_close(struct job *job, struct wspipe_verdict *verdict)
 	if (job->terminated)
 		return;
 	if (failed)
-		wspipe_verdict_set(verdict, "command", text);
+		wspipe_verdict_set(verdict, 0, "command", text);
 	if (!wspipe_shutdown(job->half, failed ? 1011 : job->config->close_code,
 	        failed ? text : job->config->close_reason))
 		note_write_error(job, errno);
@@ -357,7 +357,7 @@ static bool start_command(struct job *job, struct wspipe_verdict *verdict)
 	int input = -1, output = -1, error = 0;
 
 	if (!environment) {
-		wspipe_verdict_set(verdict, "", wrong ? wrong : strerror(ENOMEM));
+		wspipe_verdict_set(verdict, wrong ? 0 : ENOMEM, "", wrong);
 		wspipe_shutdown(job->half, wrong ? 1008 : 1011, wrong);
 		return false;
 	}
@@ -370,7 +370,7 @@ static bool start_command(struct job *job, struct wspipe_verdict *verdict)
 	free(environment);
 	if (error == 0)
 		return true;
-	wspipe_verdict_set(verdict, "the command could not be started", strerror(error));
+	wspipe_verdict_set(verdict, error, "the command could not be started", NULL);
 	wspipe_shutdown(job->half, 1011, "the command could not be started");
 	return false;
 }
@@ -388,7 +388,7 @@ static void run(struct job *job, struct wspipe_verdict *verdict)
 		wait_for_feeder(job, thread);
 		sum_up(job, verdict);
 	} else {
-		wspipe_verdict_set(verdict, "", strerror(error));
+		wspipe_verdict_set(verdict, error, "", NULL);
 		wspipe_child_kill(job->child, SIGTERM);
 		wspipe_shutdown(job->half, 1011, NULL);
 	}

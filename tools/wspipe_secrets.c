@@ -38,12 +38,9 @@ char *wspipe_secret_take_url(char *argument)
 	return copy;
 }
 
-static int complain(const char *file, const char *why)
+static int complain(const char *file, int error, const char *why)
 {
-	char text[WSPIPE_LINE];
-
-	snprintf(text, sizeof text, "%s: %s", file, why);
-	wspipe_say("", text);
+	wspipe_complain(error, file, why ? why : strerror(error));
 	return WSPIPE_BROKEN;
 }
 
@@ -76,13 +73,13 @@ int wspipe_secret_read(const char *file, char **secret)
 	int fd = open(file, O_RDONLY | O_CLOEXEC), rv = -1;
 
 	if (!line || fd < 0)
-		rv = complain(file, strerror(errno));
+		rv = complain(file, errno, NULL);
 	else if (!read_line(fd, line, MAX_SECRET))
-		rv = complain(file, errno == EFBIG ? "the first line is too long" : strerror(errno));
+		rv = complain(file, errno, errno == EFBIG ? "the first line is too long" : NULL);
 	else if (*line == '\0')
-		rv = complain(file, "the first line is empty");
+		rv = complain(file, EINVAL, "the first line is empty");
 	else if (!(*secret = strdup(line)))
-		rv = complain(file, strerror(ENOMEM));
+		rv = complain(file, ENOMEM, NULL);
 	if (line)
 		explicit_bzero(line, MAX_SECRET);
 	free(line);

@@ -94,7 +94,7 @@ static void receive_guest(const struct wspipe_config *config, FILE *half[2])
 	}
 	free(guest);
 	wspipe_note_peer(half[0], &verdict);
-	wspipe_verdict_set(&verdict, "", strerror(error));
+	wspipe_verdict_set(&verdict, error, "", NULL);
 	wspipe_turn_away(half, 1011, NULL, &verdict);
 	if (config->keep)
 		wspipe_report(&verdict, true);
@@ -111,14 +111,13 @@ static int accept_next(const struct wspipe_config *config, FILE *half[2])
 		if (wspipe_stopping())
 			return -1;
 		if (!told)
-			wspipe_report_last_error();
+			wspipe_report_last_error(config);
 		if (!config->keep || error == EBADF || error == EINVAL)
 			return -1;
 		/* Out of descriptors or memory: what others give back helps, so look again a little later. */
 		poll(NULL, 0, 200);
 	}
-	if (config->progress)
-		wspipe_progress_start();
+	wspipe_show_progress(config);
 	return 0;
 }
 
@@ -182,7 +181,7 @@ static int finish_stop(const struct wspipe_config *config)
 		int status = config->keep ? WSPIPE_CLEAN : wspipe_report(&service.last, false);
 		return in_time ? status : WSPIPE_BROKEN;
 	}
-	wspipe_say("", "not all connections ended in time");
+	wspipe_complain(ETIMEDOUT, "", "not all connections ended in time");
 	wspipe_children_kill(SIGTERM);
 	if (!wait_for_ms(config->kill_after_ms))
 		wspipe_children_kill(SIGKILL);
@@ -230,10 +229,10 @@ static int serve_all(const struct wspipe_config *config)
 	if (error == 0)
 		error = wspipe_signals_start(service.listener, stop);
 	if (error != 0) {
-		wspipe_say("", strerror(error));
+		wspipe_complain(error, "", strerror(error));
 		return WSPIPE_BROKEN;
 	}
-	fprintf(stderr, "listening on %s\n", ws_listener_url(service.listener));
+	wspipe_say_listening(ws_listener_url(service.listener));
 	wspipe_notify("READY=1");
 	status = serve(config);
 	wspipe_signals_end();
@@ -250,7 +249,7 @@ int wspipe_listen(struct wspipe_config *config)
 	service.listener = ws_listen(config->url, &config->options);
 	wspipe_config_forget(config);
 	if (!service.listener)
-		return wspipe_report_last_error();
+		return wspipe_report_last_error(config);
 	status = serve_all(config);
 	ws_listener_close(service.listener);
 	return status;
@@ -274,7 +273,7 @@ int wspipe_inetd(struct wspipe_config *config)
 	if (error == 0)
 		error = wspipe_signals_start(NULL, stop_commands);
 	if (error != 0) {
-		wspipe_say("", strerror(error));
+		wspipe_complain(error, "", strerror(error));
 		return WSPIPE_BROKEN;
 	}
 	config->options.url = config->url;
@@ -283,7 +282,7 @@ int wspipe_inetd(struct wspipe_config *config)
 	wspipe_config_forget(config);
 	if (!stream) {
 		close(fd);
-		return wspipe_report_last_error();
+		return wspipe_report_last_error(config);
 	}
 	half[0] = half[1] = stream;
 	/* Two threads use it. */

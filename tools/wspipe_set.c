@@ -28,6 +28,21 @@ static bool set_tls_min(struct ws_options *options, const char *value)
 	return strcmp(value, "1.2") == 0 || strcmp(value, "1.3") == 0;
 }
 
+static bool set_color(const char *value)
+{
+	static const char *const words[] = {
+		[WSPIPE_COLOR_AUTO] = "auto", [WSPIPE_COLOR_ALWAYS] = "always", [WSPIPE_COLOR_NEVER] = "never",
+	};
+
+	for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+		if (strcmp(words[i], value) != 0)
+			continue;
+		wspipe_print_color((enum wspipe_color)i);
+		return true;
+	}
+	return false;
+}
+
 static bool set_ping(struct ws_options *options, const char *value)
 {
 	if (!wspipe_parse_seconds(value, &options->ping_interval_ms))
@@ -99,6 +114,10 @@ static bool set_value(struct wspipe_config *config, int opt, const char *value)
 		return true;
 	case OPT_TLS_MIN:
 		return set_tls_min(options, value);
+	case OPT_SIZE:
+		return wspipe_parse_size(value, &config->progress_size);
+	case OPT_COLOR:
+		return set_color(value);
 	case OPT_PING:
 		return set_ping(options, value);
 	default:
@@ -179,6 +198,10 @@ static bool set_plain(struct wspipe_config *config, int opt, const char *value)
 		return true;
 	case OPT_PROGRESS:
 		config->progress = true;
+		return true;
+	case OPT_JSON:
+		config->options.observer = wspipe_print_event;
+		wspipe_print_json();
 		return true;
 	default:
 		return false;

@@ -56,10 +56,12 @@ void wspipe_signals_block(bool hangup, bool stop)
 
 static void reload(void)
 {
+	char line[WSPIPE_LINE];
+
 	if (ws_listener_reload(signals.listener) == 0)
-		wspipe_say("", "certificates read again");
+		wspipe_say("certificates read again");
 	else
-		wspipe_say("", ws_last_error()->text);
+		wspipe_complain(ws_last_error()->error, "", wspipe_in_our_words(line, ws_last_error()->text, true));
 }
 
 /* As if nobody had blocked it. */

@@ -28,11 +28,11 @@ bool wspipe_inherited_socket(int *fd)
 	    !wspipe_parse_number(count_text, 10, INT32_MAX, &count) || count == 0)
 		return true;
 	if (count > 1) {
-		wspipe_say("", "LISTEN_FDS: more than one socket");
+		wspipe_complain(EINVAL, "LISTEN_FDS", "more than one socket");
 		return false;
 	}
 	if (fcntl(FIRST_INHERITED, F_SETFD, FD_CLOEXEC) != 0) {
-		wspipe_say("LISTEN_FDS", strerror(errno));
+		wspipe_complain(errno, "LISTEN_FDS", strerror(errno));
 		return false;
 	}
 	*fd = FIRST_INHERITED;

@@ -69,7 +69,10 @@ const struct wspipe_option wspipe_options[] = {
 	{ "close-timeout", OPT_CLOSE_TIMEOUT, T, 0, false, TIME, "the closing handshake (5)" },
 	{ "ping", OPT_PING, T, 0, false, TIME, "silence before a ping, 0 = no pings (30)" },
 	{ "events", 'v', O, 0, true, NULL, "a line for each event on standard error" },
-	{ "progress", OPT_PROGRESS, O, 0, true, NULL, "bytes, rate and time, on a terminal" },
+	{ "json", OPT_JSON, O, 0, true, NULL, "standard error is lines of JSON, events too" },
+	{ "progress", OPT_PROGRESS, O, 0, true, NULL, "bytes, time, rates and, with a size, the rest" },
+	{ "size", OPT_SIZE, O, 0, false, "SIZE", "what --progress is to expect" },
+	{ "color", OPT_COLOR, O, 0, false, "WHEN", "auto, always or never (auto)" },
 	{ "help", 'h', O, 0, false, "[=GROUP]", "this, all of it, or one group" },
 	{ "version", 'V', O, 0, false, NULL, "the version of the library" },
 };
@@ -91,13 +94,14 @@ const char *wspipe_option_expects(const struct wspipe_option *option)
 		const char *argument, *text;
 	} texts[] = {
 		{ TIME, "a time is seconds such as 2.5, or 'none'" },
-		{ "SIZE", "a size is a number of bytes, or with K, M or G" },
+		{ "SIZE", "a size is a number of bytes, or with K, M, G or T" },
 		{ "N", "a number in the range of the manual is needed" },
 		{ "CODE", "codes are 1000, 1001, 1003, 1007 to 1011, and 3000 to 4999" },
 		{ "TEXT", "a reason is UTF-8 of at most 123 bytes" },
 		{ "OCTAL", "permissions are octal, such as 660" },
 		{ "PATH", "a path begins with a slash" },
 		{ "VERSION", "versions are 1.2 and 1.3" },
+		{ "WHEN", "it is auto, always or never" },
 	};
 
 	for (size_t i = 0; option->argument && i < sizeof texts / sizeof *texts; i++)

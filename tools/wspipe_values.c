@@ -56,7 +56,7 @@ bool wspipe_parse_seconds(const char *text, int *ms)
 
 bool wspipe_parse_size(const char *text, uint64_t *bytes)
 {
-	static const char units[] = "KMG";
+	static const char units[] = "KMGT";
 	uint64_t value;
 	unsigned shift = 0;
 
@@ -86,31 +86,17 @@ bool wspipe_parse_close_code(const char *text, unsigned *code)
 	return true;
 }
 
-static unsigned utf8_trail_count(const unsigned char *c)
-{
-	if (c[0] >= 0xc2 && c[0] <= 0xdf)
-		return 1;
-	if (c[0] >= 0xe0 && c[0] <= 0xef && !(c[0] == 0xe0 && c[1] < 0xa0) && !(c[0] == 0xed && c[1] > 0x9f))
-		return 2;
-	if (c[0] >= 0xf0 && c[0] <= 0xf4 && !(c[0] == 0xf0 && c[1] < 0x90) && !(c[0] == 0xf4 && c[1] > 0x8f))
-		return 3;
-	return 0;
-}
-
 /* The library refuses a bad reason too, but only when the transfer is over. */
 bool wspipe_is_close_reason(const char *text)
 {
 	if (strlen(text) > 123)
 		return false;
-	for (const unsigned char *c = (const unsigned char *)text; *c != '\0'; c++) {
-		if (*c < 0x80)
-			continue;
-		unsigned trail = utf8_trail_count(c);
-		if (trail == 0)
+	for (size_t left = strlen(text); left > 0;) {
+		int size = wspipe_utf8_size((const unsigned char *)text, left);
+		if (size <= 0)
 			return false;
-		for (; trail > 0; trail--)
-			if ((*++c & 0xc0) != 0x80)
-				return false;
+		text += size;
+		left -= (size_t)size;
 	}
 	return true;
 }
