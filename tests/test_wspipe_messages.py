@@ -4,6 +4,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import unittest
 
@@ -172,6 +173,10 @@ class Color(Case):
             process.wait(TIMEOUT_S)
             self.assertIn("?[31mred", finish(process)[2])
 
+    def test_nor_have_words_of_the_user_that_are_no_text(self):
+        err = start("--close-reason", b"\x9b31m\xff\xc2\x9b\x1b", "ws://a/").communicate(timeout=TIMEOUT_S)[1]
+        self.assertIn(b"'?31m????'", err)
+
 
 def once(pairs):
     assert len({name for name, _ in pairs}) == len(pairs), "a name is there twice: %r" % pairs
@@ -324,6 +329,17 @@ class Json(Case):
         self.assertEqual(first["text"], "command: exit status 3")
         self.assertEqual({first["stream"], second["stream"]}, streams)
         self.assertEqual(found[-1]["received"], 2)
+
+    def test_one_that_is_stopped(self):
+        with Server(lambda c: (c.accept(), c.send_frame(BINARY, b"x"), c.read_until_close(),
+                               c.send_close(1011))) as server:
+            process = start("--json", server.url)
+            process.stdout.read(1)
+            process.send_signal(signal.SIGTERM)
+            process.wait(TIMEOUT_S)
+            _, _, err = finish(process)
+        last = objects(err, process.returncode)[-1]
+        self.assertEqual((last["verdict"], last["status"]), ("interrupted", 128 + signal.SIGTERM))
 
     def test_progress_needs_no_terminal(self):
         with Listener("-k", "--echo") as listener:

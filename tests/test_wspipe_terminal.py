@@ -3,6 +3,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import threading
 import unittest
@@ -97,6 +98,30 @@ class Progress(Case):
             self.assertTrue(all(re.match(r"wspipe: |sent [^ ]+, received |\Z", line) for line in lines), lines)
             self.assertTrue(lines[-2].startswith("wspipe: "), lines)
 
+    def test_received_lines_on_the_same_terminal_are_whole(self):
+        def serve(connection):
+            for word in (b"first\n", b"sec", b"ond\n"):
+                assert steps.acquire(timeout=TIMEOUT_S)
+                connection.send_frame(BINARY, word)
+            connection.send_close(1000)
+            connection.read_until_close()
+
+        steps = threading.Semaphore(0)
+        with Held(serve) as server:
+            server.go_on.set()
+            with Terminal("--progress", "-q", "none", server.url, stdin=subprocess.DEVNULL) as terminal:
+                terminal.expect(r"sent 0B received 0B")
+                steps.release()
+                seen = terminal.expect("first\r\n")
+                terminal.expect(r"\rsent 0B received 6B", seen.end())
+                steps.release()
+                terminal.expect("sec")
+                steps.release()
+                self.assertEqual(terminal.finish(), 0)
+                lines = screen(terminal.text)
+                self.assertEqual(lines[:2], ["first", "second"])
+                self.assertRegex(lines[2], r"\Asent 0B, received 13B, ")
+
     def test_a_dumb_terminal_gets_no_commands(self):
         with Held(take_all) as server, self.upload(server, env={"TERM": "dumb"}) as terminal:
             terminal.expect(self.STATUS)
@@ -132,6 +157,97 @@ class Color(Case):
     def test_what_is_no_terminal_has_none(self):
         with Terminal("--help", stdout=subprocess.PIPE) as terminal:
             self.assertNotIn(b"\033", terminal.process.stdout.read())
+
+
+class Typed(Case):
+    def test_lines_and_the_end_of_input(self):
+        closes = []
+
+        def serve(connection):
+            connection.accept()
+            for line in (b"hello\n", b"world\n"):
+                self.assertEqual(connection.read_frame(), (BINARY, line))
+                connection.send_frame(BINARY, b"<" + line)
+            closes.append(connection.read_until_close())
+            connection.send_frame(BINARY, b"bye\n")
+            connection.send_close(1000)
+
+        with Server(serve) as server, Terminal(server.url) as terminal:
+            terminal.type(b"hello\n")
+            terminal.expect("<hello\r\n")
+            terminal.type(b"world\n")
+            terminal.expect("<world\r\n")
+            terminal.type(b"\x04")
+            self.assertEqual(terminal.finish(), 0)
+            self.assertTrue(terminal.text.endswith("bye\r\n"), terminal.text)
+        self.assertEqual(closes, [(b"", 1000, "")])
+
+    def test_control_c_says_good_bye(self):
+        closes = []
+
+        def serve(connection):
+            connection.accept()
+            connection.send_frame(BINARY, b"ready\n")
+            closes.append(connection.read_until_close())
+            connection.send_close(1001)
+
+        with Server(serve) as server, Terminal(server.url) as terminal:
+            terminal.expect("ready")
+            terminal.type(b"a line\n\x03")
+            self.assertEqual(terminal.finish(), -signal.SIGINT)
+            self.assertNotIn("wspipe:", terminal.text)
+        self.assertEqual(closes, [(b"a line\n" if closes[0][0] else b"", 1001, "interrupted")])
+
+
+class Harmless(Case):
+    """What a peer may do to the terminal: nothing."""
+
+    def shown(self, *frames):
+        def serve(connection):
+            connection.accept()
+            for frame in frames:
+                connection.send_frame(BINARY, frame)
+            connection.send_close(1000)
+            connection.read_until_close()
+
+        with Server(serve) as server, Terminal("-q", "none", server.url, stdin=subprocess.DEVNULL) as terminal:
+            self.assertEqual(terminal.finish(), 0)
+            return terminal.text
+
+    def test_controls_are_shown(self):
+        self.assertEqual(self.shown(b"a\033[31mred\x07\x7f\x00\n"), "a^[[31mred^G^?^@\r\n")
+        self.assertEqual(self.shown(b"\xc2\x9b31m\n"), "\\xc2\\x9b31m\r\n")
+        self.assertEqual(self.shown(b"\ttab\r\n"), "\ttab\r\r\n")
+
+    def test_text_is_text_wherever_it_is_cut(self):
+        text = "grüße, 世界 🎉\n".encode()
+        self.assertEqual(self.shown(*(text[i:i + 1] for i in range(len(text)))), "grüße, 世界 🎉\r\n")
+
+    def test_what_is_no_text_is_shown_as_digits(self):
+        text = self.shown(b"\xff\xc3", b"(\xe4\xb8", b"\n\xf0\x9f\x8e")
+        self.assertEqual(text, "\\xff\\xc3(\\xe4\\xb8\r\n\\xf0\\x9f\\x8e")
+
+    def test_much_of_it(self):
+        text = self.shown(b"\x01" * 200000 + b"\n")
+        self.assertEqual(text, "^A" * 200000 + "\r\n")
+
+    def test_a_pipe_gets_all_bytes(self):
+        data = bytes(range(256)) * 100
+        with Listener("-k", "--echo") as listener:
+            with Terminal(listener.url, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as terminal:
+                self.assertEqual(terminal.process.communicate(data, timeout=TIMEOUT_S)[0], data)
+
+    def test_an_error_has_a_line_of_its_own(self):
+        def serve(connection):
+            connection.accept()
+            connection.send_frame(BINARY, b"no newline")
+            connection.send_close(1011, "\033[2Jclear")
+            connection.read_until_close()
+
+        with Server(serve) as server, Terminal("-q", "none", "--color=never", server.url,
+                                               stdin=subprocess.DEVNULL) as terminal:
+            self.assertEqual(terminal.finish(), 1)
+            self.assertRegex(terminal.text, r"\Ano newline\r\nwspipe: [^\r\n]*\?\[2Jclear\r\n\Z")
 
 
 if __name__ == "__main__":

@@ -4,15 +4,18 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 int wspipe_report(const struct wspipe_verdict *verdict, bool with_peer)
 {
-	if (!verdict->broken)
+	if (!verdict->broken && wspipe_interrupted() == 0)
 		return WSPIPE_CLEAN;
-	wspipe_complain_of(verdict->stream_id, with_peer || wspipe_prints_json() ? verdict->peer : "", verdict->error,
-	    verdict->text);
+	/* Whoever has stopped it needs no word of that. */
+	if (wspipe_interrupted() == 0)
+		wspipe_complain_of(verdict->stream_id, with_peer || wspipe_prints_json() ? verdict->peer : "",
+		    verdict->error, verdict->text);
 	return WSPIPE_BROKEN;
 }
 
@@ -49,15 +52,26 @@ static int connect_once(struct wspipe_config *config)
 	struct wspipe_input input = { .ended = false };
 	struct wspipe_verdict verdict;
 	FILE *half[2];
-	int rv = ws_fopen_pair(config->url, &config->options, half);
+	int rv, error;
 
+	wspipe_signals_block(false, true);
+	error = wspipe_signals_start(NULL, wspipe_interrupt, config->options.close_timeout_ms);
+	if (error != 0) {
+		wspipe_complain(error, "", strerror(error));
+		return WSPIPE_BROKEN;
+	}
+	rv = ws_fopen_pair(config->url, &config->options, half);
 	wspipe_config_forget(config);
-	if (rv != 0)
-		return wspipe_report_last_error(config);
-	wspipe_show_progress(config);
-	wspipe_copy(config, &input, half, &verdict);
-	wspipe_progress_stop();
-	return wspipe_report(&verdict, false);
+	if (rv == 0) {
+		wspipe_show_progress(config);
+		wspipe_copy(config, &input, half, &verdict);
+		wspipe_progress_stop();
+		rv = wspipe_report(&verdict, false);
+	} else {
+		rv = wspipe_report_last_error(config);
+	}
+	wspipe_signals_end();
+	return rv;
 }
 
 /*
@@ -91,6 +105,8 @@ int main(int argc, char **argv)
 		status = config.inetd ? wspipe_inetd(&config) : config.listen ? wspipe_listen(&config) :
 		    connect_once(&config);
 	wspipe_config_clear(&config);
-	wspipe_say_exit(status);
+	wspipe_say_exit(status, wspipe_interrupted());
+	if (wspipe_interrupted() != 0)
+		wspipe_end_by(wspipe_interrupted());
 	return status;
 }

@@ -58,8 +58,15 @@ bool wspipe_stopping(void);
 
 /* wspipe_signal.c. Block before there is any other thread; what comes is remembered until start. */
 void wspipe_signals_block(bool hangup, bool stop);
-/* Returns 0 or an errno. stop is called once; a second signal to stop ends the process. */
-int wspipe_signals_start(struct ws_listener *listener, void (*stop)(void));
+/*
+ * Returns 0 or an errno. stop is called once, by a thread of its own. The process ends by the signal when stop returns
+ * false, when patience_ms, -1 = no limit, are over after it, and with a second signal.
+ */
+int wspipe_signals_start(struct ws_listener *listener, bool (*stop)(int signal_number), int patience_ms);
+/* When it returns, stop was called for every signal that had come. */
+void wspipe_signals_settle(void);
+/* As if nobody had blocked the signal. */
+void wspipe_end_by(int signal_number);
 /* Before the listener is closed. Does nothing without a start. */
 void wspipe_signals_end(void);
 /* What was blocked before. */
@@ -87,6 +94,10 @@ struct wspipe_verdict {
 	char text[WSPIPE_LINE];		/* why, when broken */
 };
 
+/* The stop of one connection with standard input and output: whether there is one that has something to send still. */
+bool wspipe_interrupt(int signal_number);
+/* The signal that has done so, 0 = none. */
+int wspipe_interrupted(void);
 /* They take the halves over and close them. */
 void wspipe_copy(const struct wspipe_config *config, struct wspipe_input *input, FILE *half[2],
     struct wspipe_verdict *verdict);

@@ -26,6 +26,39 @@ struct copy {
 	int write_error;		/* sender's: errno of the stream; what was read is not all sent */
 };
 
+/* The copy whose sender has something to send still, and the signal that came meanwhile. */
+static struct {
+	pthread_mutex_t lock;
+	struct copy *copy;		/* the lock's; NULL = there is none */
+	atomic_int signal_number;
+} current = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static void set_current(struct copy *copy)
+{
+	pthread_mutex_lock(&current.lock);
+	current.copy = copy;
+	pthread_mutex_unlock(&current.lock);
+}
+
+bool wspipe_interrupt(int signal_number)
+{
+	bool found;
+
+	pthread_mutex_lock(&current.lock);
+	found = current.copy != NULL;
+	if (found) {
+		atomic_store(&current.signal_number, signal_number);
+		wspipe_ring(current.copy->wake[1]);
+	}
+	pthread_mutex_unlock(&current.lock);
+	return found;
+}
+
+int wspipe_interrupted(void)
+{
+	return atomic_load(&current.signal_number);
+}
+
 /* --- the sender --- */
 
 /* Waits for input. Returns false when the receiver wants an end. What is written goes out before any waiting. */
@@ -57,6 +90,8 @@ static bool send_block(struct copy *copy, char *block)
 	if (size < 0 && (errno == EINTR || errno == EAGAIN))
 		return true;
 	if (size <= 0) {
+		/* What writes our input has got the same Ctrl-C, and may have ended by it before we hear. */
+		wspipe_signals_settle();
 		copy->input->ended = true;
 		copy->input_error = size < 0 ? errno : 0;
 		return false;
@@ -70,16 +105,25 @@ static bool send_block(struct copy *copy, char *block)
 	return true;
 }
 
-/* Sends the Close. 1011 tells the peer that it has not got everything. */
+/*
+ * Sends the Close. 1011 tells the peer that it has not got everything. Of what is typed at a terminal nothing is
+ * missing when somebody goes: every line is sent as a whole.
+ */
 static void finish_sending(struct copy *copy)
 {
-	bool bad = copy->input_error != 0 || atomic_load(&copy->failed);
+	unsigned code = copy->config->close_code;
+	const char *reason = copy->config->close_reason;
 
 	if (copy->write_error != 0)
 		return;
-	if (fflush(copy->half[1]) != 0 ||
-	    !wspipe_shutdown(copy->half, bad ? 1011 : copy->config->close_code,
-	        bad ? NULL : copy->config->close_reason))
+	if (copy->input_error != 0 || atomic_load(&copy->failed)) {
+		code = 1011;
+		reason = NULL;
+	} else if (wspipe_interrupted() != 0) {
+		code = isatty(STDIN_FILENO) ? 1001 : 1011;
+		reason = "interrupted";
+	}
+	if (fflush(copy->half[1]) != 0 || !wspipe_shutdown(copy->half, code, reason))
 		copy->write_error = errno;
 }
 
@@ -89,7 +133,7 @@ static void hold_open(struct copy *copy)
 	struct pollfd wake = { .fd = copy->wake[0], .events = POLLIN };
 	int wait_ms = copy->config->quit_ms;
 
-	if (copy->input_error != 0)
+	if (copy->input_error != 0 || wspipe_interrupted() != 0)
 		return;
 	if (copy->config->keep && copy->sent == 0)
 		wait_ms = -1;
@@ -116,6 +160,7 @@ static void *sender(void *argument)
 	if (copy->input->ended && copy->write_error == 0)
 		hold_open(copy);
 	finish_sending(copy);
+	set_current(NULL);
 	close(copy->done[1]);
 	return NULL;
 }
@@ -141,11 +186,13 @@ static bool write_all(int fd, const char *data, size_t size)
 static void receive(struct copy *copy, struct wspipe_verdict *verdict)
 {
 	char *block = malloc(WSPIPE_BLOCK);
+	bool terminal = isatty(STDOUT_FILENO);
 	ssize_t size = -1;
 
 	while (block && (size = ws_read_some(copy->half[0], block, WSPIPE_BLOCK)) > 0) {
 		wspipe_count_received((size_t)size);
-		if (write_all(STDOUT_FILENO, block, (size_t)size))
+		if (terminal ? wspipe_terminal_write(block, (size_t)size) :
+		    write_all(STDOUT_FILENO, block, (size_t)size))
 			continue;
 		wspipe_verdict_set(verdict, errno, "standard output", NULL);
 		verdict->fatal = true;
@@ -155,6 +202,8 @@ static void receive(struct copy *copy, struct wspipe_verdict *verdict)
 		wspipe_verdict_set(verdict, errno, "", NULL);
 	else if (size < 0)
 		wspipe_explain_read(copy->half[0], errno, verdict);
+	if (terminal)
+		wspipe_terminal_end();
 	if (verdict->broken)
 		atomic_store(&copy->failed, true);
 	free(block);
@@ -169,10 +218,11 @@ static void wait_for_sender(struct copy *copy, pthread_t thread, const struct ws
 {
 	struct pollfd done = { .fd = copy->done[0], .events = POLLIN };
 
+	set_current(NULL);
 	close(copy->wake[1]);
 	if (verdict->fatal && poll(&done, 1, copy->config->options.close_timeout_ms) == 0) {
 		wspipe_report(verdict, false);
-		wspipe_say_exit(WSPIPE_BROKEN);
+		wspipe_say_exit(WSPIPE_BROKEN, 0);
 		_exit(WSPIPE_BROKEN);
 	}
 	pthread_join(thread, NULL);
@@ -214,6 +264,7 @@ void wspipe_copy(const struct wspipe_config *config, struct wspipe_input *input,
 		wspipe_turn_away(half, 1011, NULL, verdict);
 		return;
 	}
+	set_current(&copy);
 	error = pthread_create(&thread, NULL, sender, &copy);
 	if (error == 0) {
 		receive(&copy, verdict);
@@ -222,6 +273,7 @@ void wspipe_copy(const struct wspipe_config *config, struct wspipe_input *input,
 	} else {
 		wspipe_verdict_set(verdict, error, "", NULL);
 		ws_shutdown(half[1], 1011, NULL);
+		set_current(NULL);
 		close(copy.wake[1]);
 		close(copy.done[1]);
 	}

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: 0BSD */
 #include "wspipe_print.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,12 +13,15 @@
 #define DIM "\033[2m"
 #define PLAIN "\033[m"
 
-/* [I] immutable once there is a second thread, [L] the lock's. */
+/* [I] immutable once there is a second thread, [L] the lock's, [D] of the thread that writes data. */
 static struct {
 	enum wspipe_color color;	/* [I] */
 	bool json;			/* [I] */
 	pthread_mutex_t lock;
 	size_t status_width;		/* [L] columns of the status line that stands there, 0 = none does */
+	bool in_line;			/* [L] data has left the terminal's cursor in the middle of a line */
+	unsigned char part[4];		/* [D] the begin of a character */
+	size_t part_size;		/* [D] */
 } output = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 void wspipe_print_color(enum wspipe_color color)
@@ -50,14 +55,18 @@ bool wspipe_is_colored(FILE *stream)
 	return (!no_color || *no_color == '\0') && !is_dumb() && isatty(fileno(stream));
 }
 
-/* C0 controls, DEL and the C1 controls in their UTF-8 form: what a terminal might obey. */
+/* C0 controls, DEL, the C1 controls in their UTF-8 form, and what is no UTF-8: what a terminal might obey. */
 static void make_harmless(char *text)
 {
-	for (unsigned char *c = (unsigned char *)text; *c != '\0'; c++) {
-		if (*c < 0x20 || *c == 0x7f)
-			*c = '?';
-		else if (c[0] == 0xc2 && c[1] >= 0x80 && c[1] <= 0x9f)
-			c[0] = c[1] = '?';
+	unsigned char *c = (unsigned char *)text;
+
+	for (size_t left = strlen(text); left > 0;) {
+		int size = wspipe_utf8_size(c, left);
+		size_t step = size > 0 ? (size_t)size : 1;
+		if (size <= 0 || *c < 0x20 || *c == 0x7f || (size == 2 && c[0] == 0xc2 && c[1] < 0xa0))
+			memset(c, '?', step);
+		c += step;
+		left -= step;
 	}
 }
 
@@ -73,6 +82,14 @@ static void clear_status_locked(void)
 	output.status_width = 0;
 }
 
+/* Data without a newline at its end may stand on the same terminal. */
+static void end_line_locked(void)
+{
+	if (output.in_line && isatty(STDERR_FILENO))
+		fputc('\n', stderr);
+	output.in_line = false;
+}
+
 static void print_line(const char *style, const char *label, const char *prefix, const char *text)
 {
 	char line[2 * WSPIPE_LINE + 256];
@@ -82,6 +99,7 @@ static void print_line(const char *style, const char *label, const char *prefix,
 	make_harmless(line);
 	pthread_mutex_lock(&output.lock);
 	clear_status_locked();
+	end_line_locked();
 	fprintf(stderr, "%s%s%s %s\n", colored ? style : "", label, colored ? PLAIN : "", line);
 	pthread_mutex_unlock(&output.lock);
 }
@@ -181,7 +199,7 @@ void wspipe_say_connected(const struct ws_status *status)
 	wspipe_json_end(&json, false);
 }
 
-void wspipe_say_exit(int status)
+void wspipe_say_exit(int status, int signal_number)
 {
 	static const char *const verdicts[] = { "clean", "broken", "usage" };
 	struct wspipe_json json;
@@ -189,8 +207,8 @@ void wspipe_say_exit(int status)
 	if (!output.json)
 		return;
 	wspipe_json_begin(&json, "exit");
-	wspipe_json_text(&json, "verdict", verdicts[status]);
-	wspipe_json_number(&json, "status", (uint64_t)status);
+	wspipe_json_text(&json, "verdict", signal_number != 0 ? "interrupted" : verdicts[status]);
+	wspipe_json_number(&json, "status", (uint64_t)(signal_number != 0 ? 128 + signal_number : status));
 	wspipe_json_number(&json, "sent", wspipe_sent());
 	wspipe_json_number(&json, "received", wspipe_received());
 	wspipe_json_end(&json, true);
@@ -201,10 +219,117 @@ void wspipe_status_show(const char *text, bool last)
 	size_t width = strlen(text);
 
 	pthread_mutex_lock(&output.lock);
-	/* What is shorter than the line before must not leave its end. */
-	if (output.status_width > width || last)
-		clear_status_locked();
-	fprintf(stderr, "\r%s%s", text, last ? "\n" : "");
-	output.status_width = last ? 0 : width;
+	/* Data on the same terminal comes first: its line is not cut. */
+	if (last)
+		end_line_locked();
+	if (!output.in_line || last) {
+		/* What is shorter than the line before must not leave its end. */
+		if (output.status_width > width || last)
+			clear_status_locked();
+		fprintf(stderr, "\r%s%s", text, last ? "\n" : "");
+		output.status_width = last ? 0 : width;
+		output.in_line = false;
+	}
 	pthread_mutex_unlock(&output.lock);
+}
+
+/* Whoever has the lock may be waiting for the terminal. */
+void wspipe_status_leave(void)
+{
+	if (pthread_mutex_trylock(&output.lock) != 0)
+		return;
+	if (output.status_width > 0)
+		fputc('\n', stderr);
+	output.status_width = 0;
+	pthread_mutex_unlock(&output.lock);
+}
+
+/* --- data on a terminal --- */
+
+struct shown {
+	char text[4096];
+	size_t size;
+};
+
+static bool flush_shown(struct shown *shown)
+{
+	size_t done = 0;
+
+	while (done < shown->size) {
+		ssize_t n = write(STDOUT_FILENO, shown->text + done, shown->size - done);
+		if (n < 0 && errno == EAGAIN)
+			poll(&(struct pollfd){ .fd = STDOUT_FILENO, .events = POLLOUT }, 1, -1);
+		else if (n < 0 && errno != EINTR)
+			return false;
+		done += n > 0 ? (size_t)n : 0;
+	}
+	shown->size = 0;
+	return true;
+}
+
+/* As cat(1) -v has it: ^X for a control character, \xNN for what is no character at all. */
+static void add_shown(struct shown *shown, const unsigned char *c, int size)
+{
+	char *at = shown->text + shown->size;
+	size_t room = sizeof shown->text - shown->size;
+
+	if (size <= 0)
+		shown->size += (size_t)snprintf(at, room, "\\x%02x", *c);
+	else if (size == 2 && c[0] == 0xc2 && c[1] < 0xa0)
+		shown->size += (size_t)snprintf(at, room, "\\x%02x\\x%02x", c[0], c[1]);
+	else if ((*c < 0x20 && *c != '\n' && *c != '\t' && *c != '\r') || *c == 0x7f)
+		shown->size += (size_t)snprintf(at, room, "^%c", *c ^ 0x40);
+	else {
+		memcpy(at, c, (size_t)size);
+		shown->size += (size_t)size;
+	}
+}
+
+static bool show_locked(const unsigned char *text, size_t size, bool end)
+{
+	struct shown shown = { .size = 0 };
+
+	for (size_t i = 0; i < size;) {
+		int length = wspipe_utf8_size(text + i, size - i);
+		if (length < 0 && !end) {
+			output.part_size = size - i;
+			memcpy(output.part, text + i, output.part_size);
+			break;
+		}
+		add_shown(&shown, text + i, length);
+		output.in_line = text[i] != '\n';
+		i += length > 0 ? (size_t)length : 1;
+		if (shown.size > sizeof shown.text - 16 && !flush_shown(&shown))
+			return false;
+	}
+	return flush_shown(&shown);
+}
+
+static bool show(const char *data, size_t size, bool end)
+{
+	unsigned char *text = malloc(size + sizeof output.part);
+	size_t part = output.part_size;
+	bool good;
+
+	if (!text)
+		return false;
+	memcpy(text, output.part, part);
+	memcpy(text + part, data, size);
+	output.part_size = 0;
+	pthread_mutex_lock(&output.lock);
+	clear_status_locked();
+	good = show_locked(text, part + size, end);
+	pthread_mutex_unlock(&output.lock);
+	free(text);
+	return good;
+}
+
+bool wspipe_terminal_write(const char *data, size_t size)
+{
+	return show(data, size, false);
+}
+
+bool wspipe_terminal_end(void)
+{
+	return output.part_size == 0 || show("", 0, true);
 }

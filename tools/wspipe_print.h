@@ -35,8 +35,8 @@ void wspipe_complain_of(uint64_t stream_id, const char *peer, int error, const c
 void wspipe_say_listening(const char *url);
 /* Who is at the other end. Nothing without --json. */
 void wspipe_say_connected(const struct ws_status *status);
-/* The last line of --json. */
-void wspipe_say_exit(int status);
+/* The last line of --json. signal_number 0 = none. */
+void wspipe_say_exit(int status, int signal_number);
 /* An observer. */
 void wspipe_print_event(const struct ws_event *event, void *unused);
 /* For wspipe_events.c: a line behind "wspipe: event: ". */
@@ -44,6 +44,12 @@ void wspipe_say_event(const char *text);
 
 /* A line at the bottom of the terminal that is standard error; the next one, or any other line, takes its place. */
 void wspipe_status_show(const char *text, bool last);
+/* It stays there: the process ends. */
+void wspipe_status_leave(void);
+/* Data to a terminal, with nothing in it that could command one. Returns false with errno. One thread's at a time. */
+bool wspipe_terminal_write(const char *data, size_t size);
+/* What is left of a character that never became whole. */
+bool wspipe_terminal_end(void);
 
 /* --- wspipe_progress.c --- */
 

@@ -29,7 +29,7 @@ static struct {
 	struct wspipe_input input;	/* of the one connection at a time that gets it */
 	size_t guests;			/* [L] open connections */
 	struct wspipe_verdict last;	/* [L] */
-	atomic_bool stopping;		/* [A] set with the lock held */
+	atomic_bool stopping;		/* [A] a service sets it with the lock held */
 } service = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 bool wspipe_stopping(void)
@@ -40,6 +40,12 @@ bool wspipe_stopping(void)
 static bool has_threads_for_all(const struct wspipe_config *config)
 {
 	return config->keep && (config->echo || config->exec);
+}
+
+/* One with a stop of its own. The others are stopped as a client is. */
+static bool is_service(const struct wspipe_config *config)
+{
+	return config->keep || config->exec;
 }
 
 static void serve_one(const struct wspipe_config *config, FILE *half[2], struct wspipe_verdict *verdict)
@@ -132,8 +138,9 @@ static void wait_for_guests(void)
 
 /* --- the stop --- */
 
-static void stop(void)
+static bool stop(int signal_number)
 {
+	(void)signal_number;
 	pthread_mutex_lock(&service.lock);
 	atomic_store(&service.stopping, true);
 	pthread_cond_signal(&service.changed);
@@ -141,6 +148,18 @@ static void stop(void)
 	wspipe_notify("STOPPING=1");
 	/* The main thread waits, this one has to hear the next signal. */
 	ws_listener_stop(service.listener, 0);
+	return true;
+}
+
+/* Of a listener that is no service: with no input left to send it ends at once, and takes its socket away. */
+static bool interrupt(int signal_number)
+{
+	if (wspipe_interrupt(signal_number))
+		return true;
+	/* The main thread is not to complain; it waits for this one at the end. */
+	atomic_store(&service.stopping, true);
+	ws_listener_stop(service.listener, 0);
+	return false;
 }
 
 /* Returns whether all of them have ended in time. */
@@ -227,7 +246,8 @@ static int serve_all(const struct wspipe_config *config)
 	error = pthread_cond_init(&service.changed, &attributes);
 	pthread_condattr_destroy(&attributes);
 	if (error == 0)
-		error = wspipe_signals_start(service.listener, stop);
+		error = is_service(config) ? wspipe_signals_start(service.listener, stop, -1) :
+		    wspipe_signals_start(service.listener, interrupt, config->options.close_timeout_ms);
 	if (error != 0) {
 		wspipe_complain(error, "", strerror(error));
 		return WSPIPE_BROKEN;
@@ -245,7 +265,7 @@ int wspipe_listen(struct wspipe_config *config)
 
 	if (!wspipe_inherited_socket(&config->options.listen_fd))
 		return WSPIPE_BROKEN;
-	wspipe_signals_block(config->certificate_count > 0, config->keep || config->exec);
+	wspipe_signals_block(config->certificate_count > 0, true);
 	service.listener = ws_listen(config->url, &config->options);
 	wspipe_config_forget(config);
 	if (!service.listener)
@@ -257,10 +277,12 @@ int wspipe_listen(struct wspipe_config *config)
 
 /* --- one connection that somebody else has accepted --- */
 
-static void stop_commands(void)
+static bool stop_commands(int signal_number)
 {
+	(void)signal_number;
 	atomic_store(&service.stopping, true);
 	wspipe_children_kill(SIGTERM);
+	return true;
 }
 
 int wspipe_inetd(struct wspipe_config *config)
@@ -271,7 +293,7 @@ int wspipe_inetd(struct wspipe_config *config)
 
 	wspipe_signals_block(false, config->exec);
 	if (error == 0)
-		error = wspipe_signals_start(NULL, stop_commands);
+		error = wspipe_signals_start(NULL, stop_commands, -1);
 	if (error != 0) {
 		wspipe_complain(error, "", strerror(error));
 		return WSPIPE_BROKEN;

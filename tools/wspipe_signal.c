@@ -1,23 +1,29 @@
 /* SPDX-License-Identifier: 0BSD */
 /*
- * What signals do to a listener: all threads block them, and one of its own waits for them. SIGHUP has the certificates
- * read again, SIGTERM and SIGINT stop the service, and SIGCHLD tells that a command has ended.
+ * What signals do: all threads block them, and one of its own waits for them. SIGHUP has the certificates read again,
+ * SIGTERM and SIGINT stop the service or the connection, and SIGCHLD tells that a command has ended.
  */
 #include "wspipe.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <time.h>
 
 static struct {
 	sigset_t found;			/* main thread's, before others: what was blocked at the start */
 	sigset_t waited_for;		/* the same */
 	struct ws_listener *listener;
-	void (*stop)(void);
+	bool (*stop)(int signal_number);
+	int patience_ms;
 	pthread_t thread;
 	atomic_bool end;
-	bool running;			/* main thread's */
-} signals;
+	bool running;			/* main thread's, set before others look */
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	unsigned asked, answered;	/* the lock's: of wspipe_signals_settle */
+} signals = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
 
 const sigset_t *wspipe_signals_found(void)
 {
@@ -64,12 +70,12 @@ static void reload(void)
 		wspipe_complain(ws_last_error()->error, "", wspipe_in_our_words(line, ws_last_error()->text, true));
 }
 
-/* As if nobody had blocked it. */
-static void end_at_once(int signal_number)
+void wspipe_end_by(int signal_number)
 {
 	sigset_t set;
 
 	wspipe_children_kill(SIGTERM);
+	wspipe_status_leave();
 	signal(signal_number, SIG_DFL);
 	sigemptyset(&set);
 	sigaddset(&set, signal_number);
@@ -77,36 +83,80 @@ static void end_at_once(int signal_number)
 	raise(signal_number);
 }
 
-static void *wait_for_signals(void *unused)
+/* Returns 0 when time is over. */
+static int next_signal(bool stopped)
 {
-	bool stopped = false;
 	int signal_number;
 
+	if (!stopped || signals.patience_ms < 0)
+		return sigwait(&signals.waited_for, &signal_number) == 0 ? signal_number : SIGTERM;
+	struct timespec patience = {
+		.tv_sec = signals.patience_ms / 1000, .tv_nsec = signals.patience_ms % 1000 * 1000000L,
+	};
+	do
+		signal_number = sigtimedwait(&signals.waited_for, NULL, &patience);
+	while (signal_number < 0 && errno == EINTR);
+	return signal_number < 0 ? 0 : signal_number;
+}
+
+static void answer(void)
+{
+	pthread_mutex_lock(&signals.lock);
+	signals.answered = signals.asked;
+	pthread_cond_broadcast(&signals.changed);
+	pthread_mutex_unlock(&signals.lock);
+}
+
+static void *wait_for_signals(void *unused)
+{
+	int signal_number, first = 0;
+
 	(void)unused;
-	while (sigwait(&signals.waited_for, &signal_number) == 0 && !atomic_load(&signals.end)) {
-		switch (signal_number) {
-		case SIGHUP:
+	for (;;) {
+		signal_number = next_signal(first != 0);
+		if (atomic_load(&signals.end))
+			break;
+		if (signal_number == SIGHUP) {
 			reload();
-			break;
-		case SIGCHLD:
+		} else if (signal_number == SIGCHLD) {
 			wspipe_children_check();
-			break;
-		default:
-			if (stopped)
-				end_at_once(signal_number);
-			stopped = true;
-			signals.stop();
+			answer();
+		} else {
+			if (first != 0 || !signals.stop(signal_number))
+				wspipe_end_by(signal_number != 0 ? signal_number : first);
+			first = signal_number;
 		}
 	}
 	return NULL;
 }
 
-int wspipe_signals_start(struct ws_listener *listener, void (*stop)(void))
+/* One that is still pending is taken before SIGCHLD is, as its number is lower, or the next time. */
+void wspipe_signals_settle(void)
+{
+	sigset_t pending;
+	unsigned mine;
+
+	if (!signals.running)
+		return;
+	pthread_mutex_lock(&signals.lock);
+	do {
+		mine = ++signals.asked;
+		pthread_kill(signals.thread, SIGCHLD);
+		while ((int)(signals.answered - mine) < 0)
+			pthread_cond_wait(&signals.changed, &signals.lock);
+	} while (sigpending(&pending) == 0 &&
+	    ((sigismember(&pending, SIGINT) == 1 && sigismember(&signals.waited_for, SIGINT) == 1) ||
+	    (sigismember(&pending, SIGTERM) == 1 && sigismember(&signals.waited_for, SIGTERM) == 1)));
+	pthread_mutex_unlock(&signals.lock);
+}
+
+int wspipe_signals_start(struct ws_listener *listener, bool (*stop)(int signal_number), int patience_ms)
 {
 	int error;
 
 	signals.listener = listener;
 	signals.stop = stop;
+	signals.patience_ms = patience_ms;
 	error = pthread_create(&signals.thread, NULL, wait_for_signals, NULL);
 	signals.running = error == 0;
 	return error;
