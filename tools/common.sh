@@ -80,6 +80,7 @@ need_for_tests() {
 	need openssl have openssl
 	need spin have spin
 	need nginx-light have_daemon nginx
+	need haproxy have_daemon haproxy
 	need tinyproxy-bin have_daemon tinyproxy
 	need microsocks have_daemon microsocks
 	need dante-server have_daemon danted
