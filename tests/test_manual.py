@@ -23,12 +23,12 @@ import manual_first
 import manual_words
 
 PAGES = ["ws_codecs.7", "ws_fdopen.3", "ws_fopen.3", "ws_listen.3", "ws_lws.3", "ws_observe.3", "ws_options.3",
-         "ws_pollfd.3", "ws_process.7", "ws_security.7", "ws_shutdown.3", "ws_socket.3", "ws_status.3", "ws_tls.7",
+         "ws_pollfd.3", "ws_process.7", "ws_proxy.7", "ws_security.7", "ws_shutdown.3", "ws_socket.3", "ws_status.3", "ws_tls.7",
          "wsfile.7", "wspipe.1"]
 SECTIONS = ["NAME", "DESCRIPTION", "EXAMPLES", "SEE ALSO", "STANDARDS", "CAVEATS"]
 # What each example is called here: the word behind "usage:" in its text.
 CLIENTS = {"ask", "filter", "submit", "talk", "report", "offer", "watch"}
-SERVERS = {"capitals", "crowd", "door", "herd"}
+SERVERS = {"capitals", "crowd", "door", "herd", "shift"}
 LWS_EXAMPLES = {"site"}
 ADOPTERS = {"louder", "front"}
 TLS_EXAMPLES = {"vault", "peek", "push"}
@@ -491,6 +491,26 @@ def the_door_needs_a_token_and_ends_gracefully(programs):
           % (server.process.returncode, rest))
 
 
+def a_shift_ends(programs):
+    server = Server(programs["shift"])
+    if server.url is not None:
+        expect(programs, "filter", [server.url], "b\na\n", "b\na\n")
+        connection, answer = ask_door(server.url, None)
+        check(answer.startswith(b"HTTP/1.1 101 "), "shift: %r" % answer)
+        # It has the stream when it sends the line back.
+        connection.sendall(b"\x82\x83\0\0\0\0hi\n")  # masked with zeros
+        check(receive(connection, 5) == b"\x82\x03hi\n", "shift does not send the line back")
+        server.process.terminate()
+        close = receive(connection, 4)
+        check(close == b"\x88\x02\x03\xe9", "shift, told to end, sends %r, not a Close of 1001" % close)
+        connection.sendall(b"\x88\x82\0\0\0\0\x03\xe9")
+        check(receive(connection, 1) == b"", "shift sends more behind its Close")
+        connection.close()
+    rest = server.process.communicate(timeout=GIVE_UP_SECONDS)
+    check(server.process.returncode == 0 and rest == ("", ""), "shift ends with %d and says %r"
+          % (server.process.returncode, rest))
+
+
 def a_herd_shares_a_port(programs):
     """The kernel shares out connections: with enough of them, more than one process answers."""
     with socket.socket() as place:
@@ -695,6 +715,7 @@ def run_examples(programs):
         clients_report_errors(programs, server.url)  # nobody listens there any more
     adopters_serve(programs)
     the_door_needs_a_token_and_ends_gracefully(programs)
+    a_shift_ends(programs)
     a_herd_shares_a_port(programs)
     server = Server(programs["echo"])
     if server.url is not None:

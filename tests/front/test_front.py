@@ -9,8 +9,9 @@ import re
 import signal
 import socket
 import ssl
+import unittest
 
-from proxies import KIND, PROXY, Server, main, program
+from proxies import KIND, PROXY, SHIPPED, Server, main, program
 from rig import Case, Exchange, Listener, Settings, TIMEOUT_S, data_of, finish, pki, scratch, start, stop
 
 TOTAL = 16 << 20
@@ -149,6 +150,20 @@ class Through(Front):
             status, _, err = finish(process)
             self.assertEqual(status, 1)
             self.assertRegex(err, r"4001.*enough")
+
+
+class Documents(unittest.TestCase):
+    def test_the_page_shows_what_the_files_have(self):
+        with open(os.path.join(SHIPPED, "..", "..", "man", "ws_proxy.7"), encoding="utf-8") as file:
+            blocks = re.findall(r"^\.Bd -literal -offset indent\n(.*?)^\.Ed", file.read(), re.M | re.S)
+        shipped = []
+        for name in ("nginx.conf", "haproxy.cfg"):
+            with open(os.path.join(SHIPPED, name), encoding="utf-8") as file:
+                shipped += [line for line in (re.sub(r"\s*#.*", "", line).strip() for line in file) if line]
+        self.assertEqual(len(blocks), 4)
+        for block in blocks:
+            lines = [line.strip() for line in block.splitlines()]
+            self.assertIn(lines, [shipped[i:i + len(lines)] for i in range(len(shipped))])
 
 
 class Requests(Front):
