@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: 0BSD
 #
-# make_certificates.sh DIRECTORY
+# make_certificates.sh DIRECTORY [server]
 #
 # Fill an existing directory with the keys and certificates that the tests need. P-256 where nothing else is said; each
 # name.pem holds the certificate and behind it the intermediate "tests' intermediate" that signed it, name.key its key.
@@ -28,16 +28,17 @@
 #   garbage.pem             begins like a certificate, and is none
 #   cadir/                  ca.pem, as openssl-rehash(1) leaves it
 #
-# What is signed by ca is good for 30 days. Quiet; where a command fails, its words and a status of 1.
+# With "server" only those of ca, intermediate and server. What is signed by ca is good for 30 days. Quiet; where a command fails, its words and a status of 1.
 set -eu
 LC_ALL=C
 export LC_ALL
 
-if [ $# -ne 1 ] || [ ! -d "$1" ]; then
-	echo "usage: make_certificates.sh DIRECTORY" >&2
+if [ $# -lt 1 ] || [ $# -gt 2 ] || [ ! -d "$1" ] || [ "${2:-server}" != server ]; then
+	echo "usage: make_certificates.sh DIRECTORY [server]" >&2
 	exit 2
 fi
 cd "$1"
+only=${2:-}
 OPENSSL_CONF=openssl.cnf
 SAN=DNS:unused
 export OPENSSL_CONF SAN
@@ -153,21 +154,30 @@ pin()
 
 here=DNS:localhost,IP:127.0.0.1,IP:::1
 
-for name in ca ca2 intermediate self expired future; do
-	key $name
-done
+key ca
 request ca "tests' root"
 own ca root
-request ca2 "strangers' root"
-own ca2 root
+key intermediate
 request intermediate "tests' intermediate"
 sign intermediate ca intermediate
+leaf server intermediate server $here
+if [ "$only" = server ]; then
+	cp ca.crt ca.pem
+	cp intermediate.crt intermediate.pem
+	rm -f ./*.req ./*.crt log openssl.cnf
+	exit 0
+fi
+
+for name in ca2 self expired future; do
+	key $name
+done
+request ca2 "strangers' root"
+own ca2 root
 for name in ca ca2 intermediate; do
 	cp $name.crt $name.pem
 done
 
 run genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out rsa.key
-leaf server intermediate server $here
 leaf rsa intermediate server $here
 leaf other intermediate server DNS:other.example
 leaf wild intermediate server 'DNS:*.wild.example'

@@ -41,13 +41,13 @@ static const char *join(const char *base, const char *name)
 	return path->text;
 }
 
-static void make(const char *script)
+static void make(const char *script, const char *only)
 {
 	int status = 0;
 	pid_t child = fork();
 
 	if (child == 0) {
-		execlp("sh", "sh", script, directory, (char *)NULL);
+		execlp("sh", "sh", script, directory, only, (char *)NULL);
 		_exit(127);
 	}
 	if (child == -1 || waitpid(child, &status, 0) != child)
@@ -59,7 +59,7 @@ static void make(const char *script)
 	}
 }
 
-void pki_begin(void)
+static void begin(const char *only)
 {
 	const char *source = getenv("WSF_TEST_SOURCE"), *parent = getenv("TMPDIR");
 
@@ -71,7 +71,17 @@ void pki_begin(void)
 	if (mkdtemp(directory) == NULL)
 		give_up(directory);
 	maker = getpid();
-	make(join(source, "make_certificates.sh"));
+	make(join(source, "make_certificates.sh"), only);
+}
+
+void pki_begin(void)
+{
+	begin(NULL);
+}
+
+void pki_begin_server(void)
+{
+	begin("server");
 }
 
 const char *pki_file(const char *name)

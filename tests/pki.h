@@ -9,6 +9,8 @@
 
 /* Make them. Where that fails, the reason is printed and the program ends with status 99. */
 void pki_begin(void);
+/* The same with those of ca, intermediate and server alone, which takes a fifth of the time. */
+void pki_begin_server(void);
 /* The path of a file in the directory, whether it is there or not. Lives until pki_end; NULL never. */
 const char *pki_file(const char *name);
 /* Remove the directory and all that a test has put there. Only does so in the process of pki_begin. */
