@@ -35,6 +35,10 @@ has_libc_headers() {
 	printf '#include <stdio.h>\n' | "${CC:-cc}" -E -x c - || [ -e /usr/include/stdio.h ]
 }
 
+has_header() {
+	printf '#include <%s>\n' "$1" | "${CC:-cc}" -E -x c -
+}
+
 # 18 is the first with everything the test peers use.
 has_node() {
 	have node && [ "$(node -p 'process.versions.node.split(".")[0]')" -ge 18 ]
@@ -85,6 +89,19 @@ need_for_tests() {
 	need microsocks have_daemon microsocks
 	need dante-server have_daemon danted
 	need valgrind have valgrind
+	need flex have flex
+	need libcsv-dev has_header csv.h
+	need libexpat1-dev has_module expat
+	need libinih-dev has_module inih
+	need libjansson-dev has_module jansson
+	need libjpeg-dev has_module libjpeg
+	need libpcap-dev has_module libpcap
+	need libpng-dev has_module libpng
+	need libsqlite3-dev has_module sqlite3
+	need libxml2-dev has_module libxml-2.0
+	need libyaml-dev has_module yaml-0.1
+	need tcpdump have_daemon tcpdump
+	need tshark have tshark
 }
 
 need_for_fuzzing() {
