@@ -145,3 +145,25 @@ configure() {
 	fi
 	printf '%s\n' "$*" >"$directory/.configured"
 }
+
+step() {
+	printf '\n== %s\n' "$*"
+}
+
+# quietly COMMAND...: its output shows only when it fails. $scratch is the script's directory for such things.
+quietly() {
+	"$@" >"$scratch/log" 2>&1 || {
+		cat "$scratch/log" >&2
+		die "failed: $*"
+	}
+}
+
+# build_tools TARGET...: in ./build, set up as it is or else as a user has it.
+build_tools() {
+	step "Building in ./build"
+	if [ ! -e build/build.ninja ]; then
+		quietly configure build -Dtools=enabled
+	fi
+	quietly ninja -C build "$@"
+	echo "build/tools/wspipe: $(build/tools/wspipe --version)"
+}

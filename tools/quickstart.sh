@@ -30,24 +30,7 @@ clean_up() {
 trap clean_up EXIT
 trap 'exit 1' HUP INT TERM
 
-step() {
-	printf '\n== %s\n' "$*"
-}
-
-# quietly COMMAND...: its output shows only when it fails.
-quietly() {
-	"$@" >"$scratch/log" 2>&1 || {
-		cat "$scratch/log" >&2
-		die "failed: $*"
-	}
-}
-
-step "Building in ./build"
-if [ ! -e build/build.ninja ]; then
-	quietly configure build -Dtools=enabled
-fi
-quietly ninja -C build tools/wspipe tools/wsquickstart tools/wsbench
-echo "build/tools/wspipe: $(build/tools/wspipe --version)"
+build_tools tools/wspipe tools/wsquickstart tools/wsbench
 
 if [ -z "$source" ]; then
 	step "Making a file of 128 MiB from this machine's own files"
