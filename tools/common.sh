@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: 0BSD
-# Shared by check.sh and quickstart.sh, which run from the top of the source tree with $self set to their own name.
+# Shared by check.sh, quickstart.sh and demo.sh, which run from the top of the source tree with $self set to their own
+# name.
 
 say() {
 	printf '%s\n' "$self: $*" >&2

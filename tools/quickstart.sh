@@ -76,6 +76,8 @@ An echo server, which prints its URL, and a client in another terminal:
 Send a directory to another machine:
     build/tools/wspipe -l -q none ws://0.0.0.0:8080/ </dev/null | tar xf -
     tar cf - . | build/tools/wspipe ws://HOST:8080/
+The same from a browser:
+    sh tools/demo.sh
 The manual, and every test:
     man -l man/ws_fopen.3
     sh tools/check.sh
