@@ -59,6 +59,11 @@ have_daemon() {
 	have "$1" || [ -x "/usr/sbin/$1" ]
 }
 
+# Any of those that tests/browser/devtools.py looks for.
+has_chromium() {
+	have chromium || have chromium-browser || have google-chrome || have chrome
+}
+
 need_for_building() {
 	need gcc has_compiler
 	need libc6-dev has_libc_headers
@@ -103,6 +108,8 @@ need_for_tests() {
 	need libyaml-dev has_module yaml-0.1
 	need tcpdump have_daemon tcpdump
 	need tshark have tshark
+	need chromium has_chromium
+	need libnss3-tools have certutil
 }
 
 need_for_fuzzing() {
