@@ -12,13 +12,13 @@ usage() {
 usage: sh tools/check.sh [options]
   --full         as it is, then --funopen, then --fuzz: what a change has to pass
   --funopen      with funopen(3) over libbsd in place of fopencookie(3), in build-funopen, without the suites "model",
-                 "counts", "front" and "browser", which have nothing to do with stdio
+                 "counts", "front", "browser" and "package", which have nothing to do with stdio
   --fuzz         libFuzzer on each of the targets in tests/fuzz, with clang in build-fuzz, for 30 seconds each, or what
                  the environment variable WSF_FUZZ_SECONDS says
   --asan         under AddressSanitizer and UndefinedBehaviorSanitizer, in build-asan
   --tsan         under ThreadSanitizer, in build-tsan
   --valgrind     under valgrind, in build, without the suites "interop", "front", "browser", "model",
-                 and "counts"
+                 "counts" and "package"
   --suite NAME   this suite only
   --repeat N     the suite N times
   --help         this text
@@ -119,16 +119,17 @@ run_kind() {
 	set -- "$1" -C "$build" --print-errorlogs
 	[ -z "$suite" ] || set -- "$@" --suite "$suite"
 	case $1 in
-	funopen) set -- "$@" --no-suite model --no-suite counts --no-suite front --no-suite browser ;;
+	funopen) set -- "$@" --no-suite model --no-suite counts --no-suite front --no-suite browser \
+		--no-suite package ;;
 	fuzz) set -- "$@" --no-rebuild --suite fuzz ;;
 	asan) set -- "$@" --timeout-multiplier 3 ;;
 	tsan) set -- "$@" --timeout-multiplier 5 ;;
 	valgrind)
 		# The peers of "interop" are Node and Python themselves, those of "front" the proxies, that of "browser" is
-		# Chromium: valgrind would spend its time on them. Coroutines, as in "model", confuse it, and "counts" runs
-		# it by itself.
+		# Chromium: valgrind would spend its time on them. Coroutines, as in "model", confuse it, "counts" runs it by
+		# itself, and "package" has builds of its own.
 		set -- "$@" --no-suite interop --no-suite front --no-suite browser --no-suite model --no-suite counts \
-			--timeout-multiplier 20 --wrapper "sh $PWD/tools/valgrind.sh"
+			--no-suite package --timeout-multiplier 20 --wrapper "sh $PWD/tools/valgrind.sh"
 		;;
 	esac
 	of=$1

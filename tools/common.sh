@@ -110,6 +110,13 @@ need_for_tests() {
 	need tshark have tshark
 	need chromium has_chromium
 	need libnss3-tools have certutil
+	need cmake have cmake
+	need abigail-tools have abidiff
+	need man-db have man
+	need bash have bash
+	need zsh have zsh
+	need fish have fish
+	need systemd have systemd-socket-activate
 }
 
 need_for_fuzzing() {
