@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.." || exit 1
 usage() {
 	cat <<'END'
 usage: sh tools/check.sh [options]
-  --full         as it is, then --funopen, then --fuzz: what a change has to pass
+  --full         as it is, then --funopen, --fuzz and --package: what a change has to pass
   --funopen      with funopen(3) over libbsd in place of fopencookie(3), in build-funopen, without the suites "model",
                  "counts", "front", "browser" and "package", which have nothing to do with stdio
   --fuzz         libFuzzer on each of the targets in tests/fuzz, with clang in build-fuzz, for 30 seconds each, or what
@@ -19,6 +19,7 @@ usage: sh tools/check.sh [options]
   --tsan         under ThreadSanitizer, in build-tsan
   --valgrind     under valgrind, in build, without the suites "interop", "front", "browser", "model",
                  "counts" and "package"
+  --package      tools/package.sh: the Debian packages, and lintian; counted as one test
   --suite NAME   this suite only
   --repeat N     the suite N times
   --help         this text
@@ -31,8 +32,9 @@ suite=
 repeat=1
 while [ $# -gt 0 ]; do
 	case $1 in
-	--full | --funopen | --fuzz | --asan | --tsan | --valgrind)
-		[ "$kind" = plain ] || die "one of --full, --funopen, --fuzz, --asan, --tsan and --valgrind at a time"
+	--full | --funopen | --fuzz | --asan | --tsan | --valgrind | --package)
+		[ "$kind" = plain ] ||
+			die "one of --full, --funopen, --fuzz, --asan, --tsan, --valgrind and --package at a time"
 		kind=${1#--}
 		;;
 	--suite | --repeat)
@@ -55,7 +57,7 @@ case $repeat in
 '' | *[!0-9]* | 0) die "--repeat: bad value '$repeat'" ;;
 esac
 case $kind in
-full) kinds="plain funopen fuzz" ;;
+full) kinds="plain funopen fuzz package" ;;
 *) kinds=$kind ;;
 esac
 
@@ -63,6 +65,9 @@ need_for_building
 need_for_tests
 case $kind in
 full | fuzz) need_for_fuzzing ;;
+esac
+case $kind in
+full | package) need_for_packaging ;;
 esac
 install_missing
 
@@ -152,8 +157,22 @@ run_kind() {
 	done
 }
 
+# Puts the packages into build-package.
+run_package() {
+	rm -rf build-package
+	if sh tools/package.sh --out build-package; then
+		passed=$((passed + 1))
+	else
+		failed=$((failed + 1)) broken=1
+	fi
+}
+
 passed=0 failed=0 skipped=0 broken=0
 for one in $kinds; do
+	if [ "$one" = package ]; then
+		run_package
+		continue
+	fi
 	build_kind "$one"
 	run_kind "$one"
 done

@@ -119,6 +119,19 @@ need_for_tests() {
 	need systemd have systemd-socket-activate
 }
 
+need_for_packaging() {
+	need dpkg-dev have dpkg-buildpackage
+	need debhelper have dh
+	need fakeroot have fakeroot
+	need lintian have lintian
+	need git have git
+	need check has_module check
+	need mandoc have mandoc
+	need openssl have openssl
+	need python3 test -x /usr/bin/python3
+	need xz-utils have xz
+}
+
 need_for_fuzzing() {
 	need clang have clang
 	need libclang-rt-14-dev has_libfuzzer
