@@ -11,6 +11,7 @@ _wspipe_values() {
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		;;
 	--exec) mapfile -t COMPREPLY < <(compgen -c -- "$cur") ;;
+	--color) mapfile -t COMPREPLY < <(compgen -W 'auto always never' -- "$cur") ;;
 	--tls-min) mapfile -t COMPREPLY < <(compgen -W '1.2 1.3' -- "$cur") ;;
 	--close-code)
 		mapfile -t COMPREPLY < <(compgen -W '1000 1001 1003 1007 1008 1009 1010 1011' -- "$cur")
@@ -25,7 +26,7 @@ _wspipe_values() {
 		;;
 	--ping) mapfile -t COMPREPLY < <(compgen -W '0 5 30' -- "$cur") ;;
 	--header | -H | --subprotocol | --origin | --origin-allow | --path | --max-connections | --max-message | \
-	    --close-reason | --user | --max-redirects | --pin | --server-name) ;;
+	    --size | --close-reason | --user | --max-redirects | --pin | --server-name) ;;
 	*) return 1 ;;
 	esac
 }
@@ -38,7 +39,7 @@ _wspipe() {
 	    -H --header --subprotocol --origin --user --user-file --bearer-file --proxy --max-redirects
 	    --ca --pin --server-name --insecure --client-cert --client-key --tls-min --key-password-file
 	    --connect-timeout --handshake-timeout --read-timeout --close-timeout --ping
-	    -v --events --progress -V --version -h --help'
+	    -v --events --json --progress --size --color -V --version -h --help'
 
 	COMPREPLY=()
 	# "--ca=file" is three words here.
