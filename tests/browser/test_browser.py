@@ -314,7 +314,9 @@ class Quality(BrowserCase):
     def whole_page(self, **size):
         for card in ("upload", "echo", "talk", "tail"):
             self.listen(card, "-k", "--echo")
-        return self.open(**size)
+        page = self.open(**size)
+        page.element("#echo-size", "e.value = 1")
+        return page
 
     def test_the_page_keeps_its_own_content_security_policy(self):
         page = self.whole_page()
