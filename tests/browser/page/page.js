@@ -157,7 +157,7 @@ async function upload(file) {
 }
 
 async function startUpload(file) {
-    byId('upload-digest').textContent = file.size > DIGEST_LIMIT ? `(not over ${mib(DIGEST_LIMIT)})` : '…';
+    byId('upload-digest').textContent = file.size > DIGEST_LIMIT ? `(not over ${mib(DIGEST_LIMIT)})` : '–';
     say('upload', 'busy', 'Connecting.');
     const end = await upload(file);
     if (end.event.wasClean && end.event.code === 1000)
@@ -226,7 +226,7 @@ function collect(stream, data) {
 async function thereAndBack(size) {
     say('echo', 'busy', 'Making random bytes.');
     for (const id of ['echo-sent', 'echo-received'])
-        byId(id).textContent = '…';
+        byId(id).textContent = '–';
     byId('echo-there').value = byId('echo-back').value = 0;
     await pause(0); // so that this shows
     const sent = randomBytes(size), received = new Uint8Array(size);
