@@ -30,9 +30,8 @@ static void expect_no_record(FILE *stream, int delimiter, int error)
 	size_t length;
 
 	for (int i = 0; i < 2; i++) {
-		errno = 0;
 		ck_assert_int_eq(read_record(stream, delimiter, buffer, sizeof buffer, &length), error == 0 ? 0 : -1);
-		ck_assert_int_eq(errno, error);
+		ck_assert(error == 0 || errno == error);
 		if (error == EPROTO)	/* is told once: behind it the stream is at its end */
 			error = 0;
 	}
