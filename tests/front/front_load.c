@@ -2,7 +2,8 @@
 /*
  * A client that keeps a number of streams busy until its standard input ends: SHORT threads do one job after the other,
  * LONG threads one that ends only then. A stream that the server closes before its job is done is no failure: the job
- * goes on from the last byte that came back, on a new stream.
+ * goes on from the last byte that came back, on a new stream. Nor is one that breaks before anything came back: the
+ * server turned it away, and the test knows whether it may.
  *
  * Lines: "open JOB FROM SERVER", "done JOB FROM SENT ECHOED CODE SERVER ok" or, for ok, what went wrong; "failed JOB
  * FROM why" where a stream could not be opened; and each line of its standard input, in order with the others.
@@ -92,7 +93,8 @@ static FILE *open_part(const struct part *part)
 
 	options.ca_file = load.ca_file;
 	options.proxy = "";
-	options.connect_timeout_ms = options.handshake_timeout_ms = options.close_timeout_ms = PATIENCE_MS;
+	options.connect_timeout_ms = options.handshake_timeout_ms = PATIENCE_MS;
+	options.close_timeout_ms = options.linger_ms = PATIENCE_MS;
 	snprintf(url, sizeof url, "%s?job=%" PRIu64 "&from=%" PRIu64, load.url, part->job, part->from);
 	stream = ws_fopen_with(url, "r+", &options);
 	if (stream == NULL)
@@ -100,7 +102,7 @@ static FILE *open_part(const struct part *part)
 	return stream;
 }
 
-/* Returns whether the part was carried without a failure. */
+/* Returns false if it could not go on: no stream, or one that broke when something had come back already. */
 static bool run_part(struct part *part)
 {
 	struct ws_status status = WS_STATUS_INIT;
@@ -130,7 +132,7 @@ static bool run_part(struct part *part)
 		part->wrong = strerror(errno);
 	front_say("done %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %u %s %s", part->job, part->from, part->sent,
 		  part->echoed, status.close_code_received, server, part->wrong != NULL ? part->wrong : "ok");
-	return part->wrong == NULL;
+	return part->wrong == NULL || part->echoed == 0;
 }
 
 static void *work(void *argument)

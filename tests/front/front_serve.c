@@ -215,6 +215,7 @@ int front_serve(int argc, char *argv[])
 	sigaddset(&term, SIGTERM);
 	pthread_sigmask(SIG_BLOCK, &term, NULL);
 	options.authorize = let_in;
+	options.handshake_timeout_ms = options.close_timeout_ms = options.linger_ms = PATIENCE_MS;
 	options.reuse_port = strcmp(way, "at-once") == 0;
 	server.listener = ws_listen(argv[0], &options);
 	if (server.listener == NULL) {

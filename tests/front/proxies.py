@@ -40,6 +40,8 @@ class Proxy(Daemon):
     """
 
     shipped = ""
+    # Of an opening, for machines that are busy otherwise.
+    patience = []
 
     def __init__(self, echo=None, logs=None, work=(), pool=None, changes=()):
         self.holder = socket.socket()
@@ -56,7 +58,7 @@ class Proxy(Daemon):
             for was, becomes in zip(WORK, [*work, *[dead] * 4]):
                 text = replaced(text, was, becomes)
             text = text.replace("127.0.0.1:9020", pool or dead)
-            for was, becomes in changes:
+            for was, becomes in [*self.patience, *changes]:
                 text = replaced(text, was, becomes)
             with open(os.path.join(directory, self.shipped), "w", encoding="utf-8") as file:
                 file.write(text)
@@ -92,6 +94,7 @@ class Nginx(Proxy):
     """With a master, so that it can reload; its workers are of the same user, as the sockets of the tests are."""
 
     shipped = "nginx.conf"
+    patience = [("proxy_connect_timeout 2s", "proxy_connect_timeout 60s")]
     silence = [("proxy_read_timeout 1h", "proxy_read_timeout %s"), ("proxy_send_timeout 1h", "proxy_send_timeout %s"),
                ("\tsend_timeout 1h", "\tsend_timeout %s")]
     reload_signal = signal.SIGHUP
@@ -118,6 +121,9 @@ class Haproxy(Proxy):
     """With a master process, so that it can reload."""
 
     shipped = "haproxy.cfg"
+    patience = [("timeout connect 2s", "timeout connect 60s"), ("timeout http-request 10s", "timeout http-request 60s"),
+                ("timeout client 10s", "timeout client 60s"), ("timeout server 10s", "timeout server 60s"),
+                ("timeout check 5s", "timeout check 60s")]
     silence = [("timeout tunnel 1h", "timeout tunnel %s")]
     reload_signal = signal.SIGUSR2
 

@@ -19,14 +19,12 @@ class Stopping(unittest.TestCase):
     def setUp(self):
         program(KIND)
 
-    def assert_carried(self, load, servers, turned_away=False):
+    def assert_carried(self, load, servers, turns_away=None):
         """Every stream ended well at both ends, and every byte that one end sent the other one got, in its place.
 
-        turned_away: a stream may have been closed with 1001 before the program saw it. Then nothing came back.
+        Of the server turns_away, the program may never have seen a stream: then nothing came back.
         """
-        self.assertEqual(load.of("failed"), [])
         done = load.of("done")
-        self.assertEqual([words for words in done if words[6:] != ["ok"]], [])
         seen = {}
         for server in servers:
             for words in server.of("stream"):
@@ -34,10 +32,12 @@ class Stopping(unittest.TestCase):
                 self.assertEqual((verdict, words[6:]), ("ok", []), words)
                 self.assertNotIn((job, start, server.name), seen)
                 seen[job, start, server.name] = (received, echoed)
-        for job, start, sent, echoed, code, server, _ in done:
-            if turned_away and (job, start, server) not in seen:
-                self.assertEqual((echoed, code), ("0", "1001"))
+        for words in done:
+            job, start, sent, echoed, _, server, verdict = words[:7]
+            if server == turns_away and (job, start, server) not in seen:
+                self.assertEqual(echoed, "0", words)
             else:
+                self.assertEqual((verdict, words[7:]), ("ok", []), words)
                 self.assertEqual(seen.pop((job, start, server)), (sent, echoed))
         self.assertEqual(seen, {})
         self.assertEqual(len(load.of("open")), len(done))
@@ -51,6 +51,10 @@ class Stopping(unittest.TestCase):
                 ends[job] = int(start) + int(echoed)
         self.assertGreaterEqual(len(ends), load.count)
 
+    def finish_well(self, load):
+        status = load.finish()
+        self.assertEqual((load.of("failed"), status), ([], 0))
+
     def stop_first(self, load, servers):
         """Its streams are busy, and it stops; the others take what comes."""
         load.wait_opened(lambda opened: len(opened) >= 4 * load.count and set(opened) == {one.name for one in servers})
@@ -59,7 +63,7 @@ class Stopping(unittest.TestCase):
         load.wait_match("stopped")
         load.wait_opened(lambda opened: len(opened) >= 4 * SHORTS
                          and set(opened) == {one.name for one in servers[1:]}, "stopped")
-        self.assertEqual((load.finish(), load.of("failed")), (0, []))
+        self.finish_well(load)
         for server in servers[1:]:
             self.assertEqual(server.stop(), 0)
         self.assertNotIn(servers[0].name, load.opened("stopped"))
@@ -100,7 +104,7 @@ class Stopping(unittest.TestCase):
             proxy = stack.enter_context(PROXY(pool=address))
             load = stack.enter_context(Load(proxy.url + "pool", SHORTS, LONGS))
             self.stop_first(load, servers)
-            self.assert_carried(load, servers, turned_away=True)
+            self.assert_carried(load, servers, turns_away="a")
             self.assertGreater(self.told(servers[0]), 0)
 
     def test_all_are_full_or_gone_and_the_client_is_told(self):
@@ -120,7 +124,7 @@ class Stopping(unittest.TestCase):
             load.say("reloaded")
             load.wait_match("reloaded")
             load.wait_opened(lambda opened: len(opened) >= 2 * SHORTS, "reloaded")
-            self.assertEqual((load.finish(), load.of("failed")), (0, []))
+            self.finish_well(load)
             for server in servers:
                 self.assertEqual(server.stop(), 0)
             self.assert_carried(load, servers)
