@@ -162,6 +162,7 @@ void sender_open(struct sender *sender, const char *mode)
 	int fd;
 
 	options.stdio_buffer_bytes = sender->stdio_bytes;
+	options.handshake_timeout_ms = options.close_timeout_ms = GIVE_UP_MS;
 	sender->setup = (struct tls_setup){ .plain = !sender->secure, .cert_file = pki_file("server.pem"),
 		.key_file = pki_file("server.key") };
 	sender->server = (struct tls_server){ .setup = &sender->setup, .body = serve_handshake };
