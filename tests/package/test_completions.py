@@ -25,14 +25,20 @@ def what_is(option):
 
 
 def options_of_wspipe():
-    """By name, whether it takes a value. Long ones are named by --help or the manual page, or can't be known."""
-    texts = run(WSPIPE, "--help")[0] + re.sub(r"\bFl (\w , )?-", "--", read("man", "wspipe.1"))
+    """By name, whether it takes a value. Long ones are named by --help=all or the manual page, or can't be known."""
+    texts = run(WSPIPE, "--help=all")[0] + re.sub(r"\bFl (\w , )?-", "--", read("man", "wspipe.1"))
     names = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", texts)) | {"-" + letter for letter in string.ascii_letters}
     options = {name: what_is(name) for name in names}
     return {name: takes for name, takes in options.items() if takes is not None}
 
 
 OPTIONS = options_of_wspipe()
+
+
+def parts_of(text):
+    """By line, the words offered for it: in text the words follow ":" and the line, and explanations a tab."""
+    parts = [part.split("\n") for part in re.split("^:", text, flags=re.M)[1:]]
+    return {line: [word.partition("\t")[0] for word in words if word] for line, *words in parts}
 
 
 class Completions:
@@ -43,7 +49,8 @@ class Completions:
 
     def test_every_option_is_offered_and_no_other(self):
         self.assertGreater(len(OPTIONS), 40)
-        offered = set(self.offers(["wspipe -"])["wspipe -"])
+        # Where a value is optional, both forms may be offered.
+        offered = {word.rstrip("=") for word in self.offers(["wspipe -"])["wspipe -"]}
         self.assertEqual((sorted(set(OPTIONS) - offered), sorted(offered - set(OPTIONS))), ([], []),
                          "missing, and too much")
 
@@ -71,6 +78,7 @@ class Completions:
         self.assert_offers({
             "wspipe --tls-min ": {"1.2", "1.3"}, "wspipe --tls-min=": {"1.2", "1.3"}, "wspipe -q ": {"none"},
             "wspipe --read-timeout n": {"none"}, "wspipe --close-code 101": {"1010", "1011"},
+            "wspipe --help=d": {"data"}, "wspipe --color a": {"auto", "always"},
             "wspipe w": URLS, "wspipe -l -k --echo w": URLS})
 
     def test_files_are_offered_where_a_file_is_wanted(self):
@@ -118,8 +126,7 @@ class Fish(Completions, unittest.TestCase):
                            os.path.join(COMPLETIONS, "wspipe.fish"), *lines,
                            env={"HOME": home, "PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"})
         self.assertEqual(err, "")
-        parts = [part.split("\n") for part in re.split("^:", out, flags=re.M)[1:]]
-        return {line: [word.partition("\t")[0] for word in words if word] for line, *words in parts}
+        return parts_of(out)
 
 
 class Zsh(Completions, unittest.TestCase):
@@ -127,16 +134,15 @@ class Zsh(Completions, unittest.TestCase):
         self.zsh = need("zsh")
 
     def offers(self, lines):
-        return {line: run(self.zsh, "-f", os.path.join(HERE, "complete.zsh"), COMPLETIONS, line)[0].splitlines()
-                for line in lines}
+        return parts_of(run(self.zsh, "-f", os.path.join(HERE, "complete.zsh"), COMPLETIONS, *lines)[0])
 
-    # Each line takes a shell half a second.
+    # Each line takes a shell of its own.
     def of_these(self, every, few):
         self.assertLessEqual(set(few), set(every))
         return few
 
     def test_what_takes_a_value_is_declared_so(self):
-        declared = set(re.findall(r"(--[a-z-]+)=", read("tools", "completions", "_wspipe")))
+        declared = set(re.findall(r"(--[a-z-]+)=(?!-)", read("tools", "completions", "_wspipe")))
         self.assertEqual(declared, {name for name, takes in OPTIONS.items() if takes and name.startswith("--")})
 
 

@@ -18,7 +18,7 @@ complete -c wspipe -l client-ca -r -F -d 'Clients need a certificate from these 
 complete -c wspipe -l socket-mode -x -a '600 660 666' -d 'Permissions of the file of a local socket'
 
 complete -c wspipe -s t -l text -d 'Send text messages, and accept them'
-complete -c wspipe -l max-message -x -d 'Refuse longer messages: bytes, or with K, M, G, T'
+complete -c wspipe -l max-message -x -d 'Refuse longer messages: bytes, or with K, M, G'
 complete -c wspipe -l compress -d 'Offer or accept permessage-deflate'
 complete -c wspipe -s q -x -a none -d 'Wait from the end of input to our Close, in seconds'
 complete -c wspipe -l close-code -x -a '1000 1001 1003 1007 1008 1009 1010 1011' -d 'Code of our Close'
@@ -49,9 +49,10 @@ complete -c wspipe -l close-timeout -x -a none -d 'Seconds for the rest of the c
 complete -c wspipe -l ping -x -a '0 5 30' -d 'Send a ping when nothing came for so many seconds'
 
 complete -c wspipe -s v -l events -d 'A line for each event on standard error'
-complete -c wspipe -l json -d 'Standard error is lines of JSON, events too'
-complete -c wspipe -l progress -d 'Bytes, time, rates and, with a size, the rest'
+complete -c wspipe -l json -d 'Standard error is lines of JSON'
+complete -c wspipe -l progress -d 'Bytes, rates and time, on a terminal'
 complete -c wspipe -l size -x -d 'What --progress is to expect: bytes, or with K, M, G, T'
-complete -c wspipe -l color -x -a 'auto always never' -d 'Whether messages are coloured'
+complete -c wspipe -l color -x -a 'auto always never' -d 'Colours on standard error'
 complete -c wspipe -s V -l version -d 'Print the version'
-complete -c wspipe -s h -l help -d 'Print a summary of the options'
+complete -c wspipe -s h -l help -d 'Print a summary of the options' \
+	-a 'all listening connection security data time output'
