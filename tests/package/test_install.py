@@ -71,6 +71,7 @@ class Prefix(unittest.TestCase):
             "lib/libwsfile.so.0", "lib/libwsfile.so." + version, "lib/pkgconfig/wsfile.pc",
             "lib/pkgconfig/wsfile-lws.pc", "share/bash-completion/completions/wspipe",
             "share/zsh/site-functions/_wspipe", "share/fish/vendor_completions.d/wspipe.fish",
+            "share/doc/wsfile/examples/haproxy.cfg", "share/doc/wsfile/examples/nginx.conf",
         } | {"share/doc/wspipe/examples/systemd/" + unit for unit in units} | manual_files()
         found = {os.path.relpath(os.path.join(path, name), self.prefix)
                  for path, _, names in os.walk(self.prefix) for name in names}
