@@ -58,7 +58,8 @@ esac
 
 # What git knows, as it is now, or all of an unpacked archive but what was built in it.
 list_files() {
-	if git rev-parse --is-inside-work-tree >/dev/null 2>&1; then
+	# And not that of whoever unpacked an archive in a tree of his own.
+	if [ "$(git rev-parse --show-toplevel 2>/dev/null)" = "$(pwd -P)" ]; then
 		git ls-files -z
 	else
 		find . \( -path './build*' -o -path './.git' \) -prune -o \( -type f -o -type l \) -printf '%P\0'
@@ -67,7 +68,9 @@ list_files() {
 
 tree=$scratch/wsfile-$version
 mkdir "$tree" || exit 1
-list_files | tar --null --no-recursion -T - -cf - | tar -xf - -C "$tree" || die "could not copy the sources"
+list_files | tar --null --no-recursion -T - -cf "$scratch/sources.tar" && tar -xf "$scratch/sources.tar" -C "$tree" ||
+	die "could not copy the sources"
+rm "$scratch/sources.tar"
 tar --exclude "wsfile-$version/debian" --sort=name --owner=0 --group=0 --numeric-owner \
 	-C "$scratch" -cJf "$scratch/wsfile_$version.orig.tar.xz" "wsfile-$version" || die "could not pack the sources"
 

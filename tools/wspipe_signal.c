@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <time.h>
+#include <unistd.h>
 
 static struct {
 	sigset_t found;			/* main thread's, before others: what was blocked at the start */
@@ -19,10 +20,11 @@ static struct {
 	int patience_ms;
 	pthread_t thread;
 	atomic_bool end;
-	bool running;			/* main thread's, set before others look */
+	bool running;			/* main thread's */
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	unsigned asked, answered;	/* the lock's: of wspipe_signals_settle */
+	bool hears;			/* the lock's: the thread is there */
+	unsigned asked, answered;	/* the same: of wspipe_signals_settle */
 } signals = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
 
 const sigset_t *wspipe_signals_found(void)
@@ -81,6 +83,8 @@ void wspipe_end_by(int signal_number)
 	sigaddset(&set, signal_number);
 	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 	raise(signal_number);
+	/* The first process of a container is not ended so. */
+	_exit(128 + signal_number);
 }
 
 /* Returns 0 when time is over. */
@@ -127,6 +131,10 @@ static void *wait_for_signals(void *unused)
 			first = signal_number;
 		}
 	}
+	pthread_mutex_lock(&signals.lock);
+	signals.hears = false;
+	pthread_cond_broadcast(&signals.changed);
+	pthread_mutex_unlock(&signals.lock);
 	return NULL;
 }
 
@@ -136,13 +144,14 @@ void wspipe_signals_settle(void)
 	sigset_t pending;
 	unsigned mine;
 
-	if (!signals.running)
-		return;
 	pthread_mutex_lock(&signals.lock);
 	do {
+		/* A connection may outlast the stop. */
+		if (!signals.hears)
+			break;
 		mine = ++signals.asked;
 		pthread_kill(signals.thread, SIGCHLD);
-		while ((int)(signals.answered - mine) < 0)
+		while (signals.hears && (int)(signals.answered - mine) < 0)
 			pthread_cond_wait(&signals.changed, &signals.lock);
 	} while (sigpending(&pending) == 0 &&
 	    ((sigismember(&pending, SIGINT) == 1 && sigismember(&signals.waited_for, SIGINT) == 1) ||
@@ -157,8 +166,10 @@ int wspipe_signals_start(struct ws_listener *listener, bool (*stop)(int signal_n
 	signals.listener = listener;
 	signals.stop = stop;
 	signals.patience_ms = patience_ms;
+	pthread_mutex_lock(&signals.lock);
 	error = pthread_create(&signals.thread, NULL, wait_for_signals, NULL);
-	signals.running = error == 0;
+	signals.running = signals.hears = error == 0;
+	pthread_mutex_unlock(&signals.lock);
 	return error;
 }
 

@@ -85,8 +85,8 @@ def main():
     for port in map(int, sys.argv[2:]):
         try:
             print(PageServer(lambda: read_streams(sys.argv[1]), port).origin + "/", flush=True)
-        except OSError as error:
-            sys.exit("page_server.py: port %d: %s" % (port, error.strerror))
+        except (OSError, OverflowError) as error:
+            sys.exit("page_server.py: port %d: %s" % (port, getattr(error, "strerror", error)))
     threading.Event().wait()
 
 
