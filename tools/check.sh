@@ -93,6 +93,7 @@ build_kind() {
 		# Processes that fork are part of what is tested. To it the parent's threads are leaks of the child's; the
 		# tests count threads by themselves.
 		TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:die_after_fork=0:report_thread_leaks=0
+		TSAN_OPTIONS=$TSAN_OPTIONS:suppressions=$PWD/tests/tsan.suppressions
 		export TSAN_OPTIONS CK_TIMEOUT_MULTIPLIER=5
 		;;
 	esac
