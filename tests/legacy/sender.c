@@ -33,11 +33,10 @@ static int64_t now_ms(void)
 static bool is_there(const struct sender *sender, bool taken)
 {
 	struct ws_status status = WS_STATUS_INIT;
-	struct wsf_cookie *cookie = wsf_cookie_find(sender->stream);
 
-	insist(cookie != NULL && ws_status(sender->stream, &status) == 0, "ws_status: %s", strerror(errno));
+	insist(wsf_stream_status(sender->looked_at, &status) == 0, "no status");
 	return status.bytes_received == sender->sent_bytes &&
-	    (!taken || wsf_stream_readable_bytes(cookie->stream) == 0);
+	    (!taken || wsf_stream_readable_bytes(sender->looked_at) == 0);
 }
 
 /* There is no event for what somebody else's call of fread has taken, so it is looked at again and again. */
@@ -175,6 +174,9 @@ void sender_open(struct sender *sender, const char *mode)
 		sender->stream = ws_fopen_with(url, mode, &options);
 	}
 	ck_assert_msg(sender->stream != NULL, "%s", ws_last_error()->text);
+	/* Some consumers close the FILE themselves, whenever they like. */
+	if (!sender->descriptor)
+		sender->looked_at = wsf_stream_ref(wsf_cookie_find(sender->stream)->stream);
 	tls_server_join(&sender->server);
 	ck_assert_msg(sender->server.opened, "%s", sender->server.peer.error);
 	pthread_mutex_init(&sender->lock, NULL);
@@ -194,6 +196,7 @@ void sender_sent(struct sender *sender)
 void sender_join(struct sender *sender)
 {
 	peer_join(sender->thread);
+	wsf_stream_unref(sender->looked_at);
 	tls_server_clear(&sender->server);
 	pthread_cond_destroy(&sender->turn);
 	pthread_mutex_destroy(&sender->lock);

@@ -50,6 +50,7 @@ struct sender {
 	/* private */
 	struct tls_setup setup;
 	struct tls_server server;
+	struct wsf_stream *looked_at;	/* by the thread; NULL over a descriptor */
 	pthread_t thread;
 	size_t sent_bytes;
 	unsigned fragments;		/* of the message that is under way */

@@ -151,7 +151,7 @@ class Prefix(unittest.TestCase):
         project, build = os.path.join(self.scratch, "cmake"), os.path.join(self.scratch, "cmake-build")
         shutil.copytree(os.path.join(HERE, "cmake"), project)
         shutil.copy(os.path.join(self.scratch, "client.c"), project)
-        run(cmake, "-S", project, "-B", build, "-DCMAKE_PREFIX_PATH=" + self.prefix)
+        run(cmake, "-G", "Ninja", "-S", project, "-B", build, "-DCMAKE_PREFIX_PATH=" + self.prefix)
         run(cmake, "--build", build)
         # CMake leaves in the program where the library is.
         self.assert_echoes(os.path.join(build, "client"))
