@@ -14,7 +14,8 @@ import unittest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "interop"))
 
 # pylint: disable=wrong-import-position
-from rig import (Case, Daemon, Exchange, Listener, Peer, Settings, data_of, main, pki, program, scratch, start, wspipe)
+from rig import (NGINX, Case, Daemon, Exchange, Listener, Peer, Settings, data_of, main, pki, program, scratch, start,
+                 wspipe)
 
 
 def certificate(name):
@@ -127,24 +128,6 @@ class Python(PeerCase, Case):
     kind = "python"
 
 
-NGINX = """
-daemon off;
-master_process off;
-pid nginx.pid;
-error_log stderr warn;
-events {
-	worker_connections 64;
-}
-http {
-	access_log off;
-	client_body_temp_path body;
-	proxy_temp_path proxy;
-	fastcgi_temp_path fastcgi;
-	uwsgi_temp_path uwsgi;
-	scgi_temp_path scgi;
-@WHOLE@
-}
-"""
 NGINX_SERVER = """
 	server {
 		listen 127.0.0.1:@PORT@@LISTEN@;

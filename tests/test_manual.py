@@ -23,8 +23,8 @@ import manual_first
 import manual_words
 
 PAGES = ["ws_codecs.7", "ws_fdopen.3", "ws_fopen.3", "ws_listen.3", "ws_lws.3", "ws_observe.3", "ws_options.3",
-         "ws_pollfd.3", "ws_process.7", "ws_proxy.7", "ws_security.7", "ws_shutdown.3", "ws_socket.3", "ws_status.3", "ws_tls.7",
-         "wsfile.7", "wspipe.1"]
+         "ws_pollfd.3", "ws_process.7", "ws_proxy.7", "ws_security.7", "ws_shutdown.3", "ws_socket.3", "ws_status.3",
+         "ws_tls.7", "wsfile.7", "wspipe.1"]
 SECTIONS = ["NAME", "DESCRIPTION", "EXAMPLES", "SEE ALSO", "STANDARDS", "CAVEATS"]
 # What each example is called here: the word behind "usage:" in its text.
 CLIENTS = {"ask", "filter", "submit", "talk", "report", "offer", "watch"}
@@ -468,6 +468,27 @@ def receive(connection, size):
     return data
 
 
+def is_told_to_end(server, connection, name):
+    """The line that comes back shows that the program has the stream; then it says goodbye."""
+    connection.sendall(b"\x82\x83\0\0\0\0hi\n")  # masked with zeros
+    check(receive(connection, 5) == b"\x82\x03hi\n", "%s does not send the line back" % name)
+    server.process.terminate()
+    close = receive(connection, 4)
+    check(close == b"\x88\x02\x03\xe9", "%s, told to end, sends %r, not a Close of 1001" % (name, close))
+
+
+def answer_its_close(connection, name):
+    connection.sendall(b"\x88\x82\0\0\0\0\x03\xe9")
+    check(receive(connection, 1) == b"", "%s sends more behind its Close" % name)
+    connection.close()
+
+
+def ends_well(server, name):
+    rest = server.process.communicate(timeout=GIVE_UP_SECONDS)
+    check(server.process.returncode == 0 and rest == ("", ""), "%s ends with %d and says %r"
+          % (name, server.process.returncode, rest))
+
+
 def the_door_needs_a_token_and_ends_gracefully(programs):
     server = Server(programs["door"], arguments=["sesame"])
     for token in (None, "wrong"):
@@ -477,18 +498,10 @@ def the_door_needs_a_token_and_ends_gracefully(programs):
         connection.close()
     connection, answer = ask_door(server.url, "sesame")
     check(answer.startswith(b"HTTP/1.1 101 "), "door, the right token: %r" % answer)
-    connection.sendall(b"\x82\x83\0\0\0\0hi\n")  # masked with zeros
-    check(receive(connection, 5) == b"\x82\x03hi\n", "door does not send the line back")
-    server.process.terminate()
-    close = receive(connection, 4)
-    check(close == b"\x88\x02\x03\xe9", "door, told to end, sends %r, not a Close of 1001" % close)
+    is_told_to_end(server, connection, "door")
     check(server.process.poll() is None, "door does not wait for the Close")
-    connection.sendall(b"\x88\x82\0\0\0\0\x03\xe9")
-    check(receive(connection, 1) == b"", "door sends more behind its Close")
-    connection.close()
-    rest = server.process.communicate(timeout=GIVE_UP_SECONDS)
-    check(server.process.returncode == 0 and rest == ("", ""), "door ends with %d and says %r"
-          % (server.process.returncode, rest))
+    answer_its_close(connection, "door")
+    ends_well(server, "door")
 
 
 def a_shift_ends(programs):
@@ -497,18 +510,9 @@ def a_shift_ends(programs):
         expect(programs, "filter", [server.url], "b\na\n", "b\na\n")
         connection, answer = ask_door(server.url, None)
         check(answer.startswith(b"HTTP/1.1 101 "), "shift: %r" % answer)
-        # It has the stream when it sends the line back.
-        connection.sendall(b"\x82\x83\0\0\0\0hi\n")  # masked with zeros
-        check(receive(connection, 5) == b"\x82\x03hi\n", "shift does not send the line back")
-        server.process.terminate()
-        close = receive(connection, 4)
-        check(close == b"\x88\x02\x03\xe9", "shift, told to end, sends %r, not a Close of 1001" % close)
-        connection.sendall(b"\x88\x82\0\0\0\0\x03\xe9")
-        check(receive(connection, 1) == b"", "shift sends more behind its Close")
-        connection.close()
-    rest = server.process.communicate(timeout=GIVE_UP_SECONDS)
-    check(server.process.returncode == 0 and rest == ("", ""), "shift ends with %d and says %r"
-          % (server.process.returncode, rest))
+        is_told_to_end(server, connection, "shift")
+        answer_its_close(connection, "shift")
+    ends_well(server, "shift")
 
 
 def a_herd_shares_a_port(programs):

@@ -79,6 +79,6 @@ Send a directory to another machine:
 The same from a browser:
     sh tools/demo.sh
 The manual, and every test:
-    man -l man/ws_fopen.3
+    man -l man/wsfile.7
     sh tools/check.sh
 END

@@ -13,7 +13,7 @@ import tempfile
 from bench import MIB, BrowserCase, start_browser
 from devtools import Browser
 from page_server import PAGE
-from rig import Daemon, Exchange, Settings, data_of, environment, fingerprint, main, pki, program, scratch
+from rig import NGINX, Daemon, Exchange, Settings, data_of, environment, fingerprint, main, pki, program, scratch
 
 
 def trusting_home():
@@ -31,21 +31,7 @@ def setUpModule():
     start_browser(trusting_home())
 
 
-CONFIGURATION = """
-daemon off;
-master_process off;
-pid nginx.pid;
-error_log stderr warn;
-events {
-	worker_connections 64;
-}
-http {
-	access_log off;
-	client_body_temp_path body;
-	proxy_temp_path proxy;
-	fastcgi_temp_path fastcgi;
-	uwsgi_temp_path uwsgi;
-	scgi_temp_path scgi;
+CONFIGURATION = """\
 	types {
 		text/html html;
 		text/css css;
@@ -64,7 +50,6 @@ http {
 		}
 @LOCATIONS@
 	}
-}
 """
 LOCATION = """
 		location /%s {
@@ -84,7 +69,7 @@ class Nginx(Daemon):
         path = program("nginx")
 
         def make(port, directory):
-            text = CONFIGURATION.replace("'self';\n", "'self';")
+            text = NGINX.replace("@WHOLE@", CONFIGURATION.replace("'self';\n", "'self';"))
             locations = "".join(LOCATION % (card, listener.port) for card, listener in listeners.items())
             for name, value in [("PORT", str(port)), ("PKI", pki("")), ("PAGE", PAGE), ("LOCATIONS", locations)]:
                 text = text.replace("@%s@" % name, value)

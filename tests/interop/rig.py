@@ -194,6 +194,27 @@ class Listener:
 
 # --- other people's programs ---
 
+# One that keeps to its own directory. WHOLE is what its http block has besides.
+NGINX = """
+daemon off;
+master_process off;
+pid nginx.pid;
+error_log stderr warn;
+events {
+	worker_connections 64;
+}
+http {
+	access_log off;
+	client_body_temp_path body;
+	proxy_temp_path proxy;
+	fastcgi_temp_path fastcgi;
+	uwsgi_temp_path uwsgi;
+	scgi_temp_path scgi;
+@WHOLE@
+}
+"""
+
+
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
