@@ -116,7 +116,19 @@ int peer_connect_sized(unsigned port, int receive_bytes)
 	if (receive_bytes > 0)
 		insist_os(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_bytes, sizeof receive_bytes) == 0,
 		    "SO_RCVBUF");
-	insist_os(connect(fd, (struct sockaddr *)&address, sizeof address) == 0, "peer_connect");
+	int rv = connect(fd, (struct sockaddr *)&address, sizeof address);
+
+	/* In a thread that gets signals: it goes on, and the descriptor tells how it ends. */
+	if (rv != 0 && errno == EINTR) {
+		struct pollfd done = { .fd = fd, .events = POLLOUT };
+		socklen_t size = sizeof rv;
+
+		while (poll(&done, 1, -1) < 0 && errno == EINTR)
+			;
+		insist_os(getsockopt(fd, SOL_SOCKET, SO_ERROR, &rv, &size) == 0, "SO_ERROR");
+		errno = rv;
+	}
+	insist_os(rv == 0, "peer_connect");
 	return fd;
 }
 

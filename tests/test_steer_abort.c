@@ -48,7 +48,7 @@ static void *block(void *argument)
 		break;
 	case IN_DRAIN:
 	default:
-		n = fwrite(blocked->data, 1, MUCH_BYTES * 3 / 4, blocked->stream) < MUCH_BYTES * 3 / 4 ? -2 : 0;
+		n = fwrite(blocked->data, 1, MUCH_BYTES * 3 / 4, blocked->stream) < MUCH_BYTES * 3 / 4 ? -1 : 0;
 		if (n == 0)
 			n = ws_drain(blocked->stream, -1);
 		break;
