@@ -167,7 +167,7 @@ struct ws_options {
 	size_t recv_buffer_bytes;	/* received, not yet read: 4096 to 2^30, rounded up to a power of two.
 					 * 1048576 */
 	size_t send_buffer_bytes;	/* written, not yet taken by the kernel: as above. 262144 */
-	size_t stdio_buffer_bytes;	/* buffer of the FILE, 0 = unbuffered, at most 2^30. 16384 */
+	size_t stdio_buffer_bytes;	/* buffer of the FILE, 0 = unbuffered, at most 2^30. 65536 */
 
 	/* time */
 	int connect_timeout_ms;		/* name look-up, TCP connection, and the way through a proxy. 30000 */
@@ -258,7 +258,7 @@ struct ws_options {
 	sizeof(struct ws_options), \
 	NULL, NULL, NULL, NULL, 16384, \
 	false, WS_TEXT_REJECT, 0, 65536, \
-	1048576, 262144, 16384, \
+	1048576, 262144, 65536, \
 	30000, 10000, -1, -1, 5000, 5000, \
 	NULL, NULL, 128, false, \
 	NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, WS_VERIFY_ON, WS_TLS_1_2, \

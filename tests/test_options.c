@@ -56,7 +56,7 @@ static void check_defaults(const struct ws_options *values)
 	ck_assert_uint_eq(values->max_frame_bytes, 65536);
 	ck_assert_uint_eq(values->recv_buffer_bytes, 1048576);
 	ck_assert_uint_eq(values->send_buffer_bytes, 262144);
-	ck_assert_uint_eq(values->stdio_buffer_bytes, 16384);
+	ck_assert_uint_eq(values->stdio_buffer_bytes, 65536);
 	ck_assert_int_eq(values->connect_timeout_ms, 30000);
 	ck_assert_int_eq(values->handshake_timeout_ms, 10000);
 	ck_assert_int_eq(values->read_timeout_ms, -1);
