@@ -89,6 +89,7 @@ class Suggestions(Case):
                 (["--color=blue", "ws://a/"], "it is auto, always or never"),
                 (["-q", "nome", "ws://a/"], "-q: bad value 'nome' (did you mean none?)"),
                 (["--ping", "5s", "ws://a/"], "a time is seconds such as 2.5, or 'none'"),
+                (["--read-timeout", "0", "ws://a/"], "bad value '0': it must be more than 0, or 'none'"),
                 (["--max-message", "5X", "ws://a/"], "a size is a number of bytes, or with K, M, G or T"),
                 (["--tls-min", "1.4", "wss://a/"], "versions are 1.2 and 1.3"),
                 (["--close-code", "1005", "ws://a/"], "codes are 1000, "),
@@ -210,6 +211,15 @@ class Json(Case):
             process.wait(TIMEOUT_S)
             _, _, err = finish(process)
         return objects(err, process.returncode)
+
+    def test_a_usage_error_in_front_of_it_is_json_too(self):
+        for arguments in (["--kep", "ws://a/", "--json"], ["-q", "soon", "--json", "ws://a/"], ["--json"]):
+            with self.subTest(arguments=arguments):
+                status, _, err = run(*arguments)
+                self.assertEqual(status, 2)
+                self.assertEqual([item["event"] for item in objects(err, status)], ["error", "exit"])
+        # Behind "--" it would be an operand.
+        self.assert_usage(run("--kep", "--", "--json"), "--kep")
 
     def test_clean_connection(self):
         reason = "tsch\u00fc\u00df \U0001f389 \"quoted\" \\ \x07\x7f\u009b\n"

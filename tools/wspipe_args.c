@@ -127,6 +127,9 @@ static int set_user(struct wspipe_config *config, char *value)
 static int set_proxy(struct wspipe_config *config, char *value)
 {
 	wspipe_secret_clear(&config->proxy);
+	/* A variable that is not set must not lead past the proxy. */
+	if (*value == '\0')
+		return usage_error("--proxy: the value is empty: a URL is needed, or 'none'");
 	config->proxy = strcmp(value, "none") == 0 ? strdup("") : wspipe_secret_take_url(value);
 	return config->proxy ? -1 : no_memory();
 }
@@ -136,11 +139,14 @@ static int bad_value(const struct wspipe_option *option, const char *name, const
 	static const char *const words[] = { "auto", "always", "never", "none" };
 	bool is_time = option->argument && strcmp(option->argument, "TIME") == 0;
 	const char *expected = wspipe_option_expects(option);
+	int ms;
 	const char *meant = option->opt == OPT_COLOR ? wspipe_nearest(value, strlen(value), words, 3) :
 	    is_time ? wspipe_nearest(value, strlen(value), words + 3, 1) : NULL;
 
 	if (meant)
 		return usage_error("%s: bad value '%s' (did you mean %s?)", name, value, meant);
+	if (is_time && wspipe_parse_seconds(value, &ms))
+		expected = "it must be more than 0, or 'none'";
 	return usage_error("%s: bad value '%s'%s%s", name, value, expected ? ": " : "", expected ? expected : "");
 }
 
@@ -345,6 +351,14 @@ static void fill_long_options(struct option long_options[OPT_LAST])
 	long_options[count] = (struct option){ .name = NULL };
 }
 
+/* It counts for what is wrong in front of it, too: whoever reads our lines reads no others. */
+static void look_for_json(char **argv)
+{
+	for (; *argv && strcmp(*argv, "--") != 0; argv++)
+		if (strcmp(*argv, "--json") == 0)
+			wspipe_print_json();
+}
+
 int wspipe_parse(struct wspipe_config *config, int argc, char **argv)
 {
 	static struct option long_options[OPT_LAST];
@@ -354,6 +368,7 @@ int wspipe_parse(struct wspipe_config *config, int argc, char **argv)
 
 	fill_long_options(long_options);
 	opterr = 0;
+	look_for_json(argv + 1);
 	while (rv < 0 && (opt = getopt_long(argc, argv, ":lktvq:H:Vh", long_options, NULL)) != -1) {
 		if (opt == 'h')
 			return help(argv);

@@ -43,6 +43,12 @@ static bool set_color(const char *value)
 	return false;
 }
 
+/* No time at all would be over before anything begins. */
+static bool set_limit(const char *value, int *ms)
+{
+	return wspipe_parse_seconds(value, ms) && *ms != 0;
+}
+
 static bool set_ping(struct ws_options *options, const char *value)
 {
 	if (!wspipe_parse_seconds(value, &options->ping_interval_ms))
@@ -89,12 +95,12 @@ static bool set_value(struct wspipe_config *config, int opt, const char *value)
 	case 'q':
 		return wspipe_parse_seconds(value, &config->quit_ms);
 	case OPT_CONNECT_TIMEOUT:
-		return wspipe_parse_seconds(value, &options->connect_timeout_ms);
+		return set_limit(value, &options->connect_timeout_ms);
 	case OPT_HANDSHAKE_TIMEOUT:
-		return wspipe_parse_seconds(value, &options->handshake_timeout_ms);
+		return set_limit(value, &options->handshake_timeout_ms);
 	case OPT_READ_TIMEOUT:
 		/* A peer that takes nothing for so long is as dead as one that sends nothing. */
-		if (!wspipe_parse_seconds(value, &options->read_timeout_ms))
+		if (!set_limit(value, &options->read_timeout_ms))
 			return false;
 		options->write_timeout_ms = options->read_timeout_ms;
 		return true;
