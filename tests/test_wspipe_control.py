@@ -2,6 +2,7 @@
 """wspipe as a service, what it tells, who starts and stops it: test_wspipe_control.py WSPIPE [unittest arguments]"""
 
 import contextlib
+import json
 import os
 import re
 import shlex
@@ -258,6 +259,15 @@ class Started(Case):
         process, client = self.inetd("--echo")
         self.assert_clean(finish(client, b"hello" * 100000), b"hello" * 100000)
         self.assertEqual(finish(process)[2], "")
+
+    def test_inetd_with_progress(self):
+        for mode in (["--echo"], ["--exec", "cat"]):
+            with self.subTest(mode=mode):
+                process, client = self.inetd(*mode, "--json", "--progress")
+                self.assert_clean(finish(client, b"hello" * 100000), b"hello" * 100000)
+                lines = [json.loads(line) for line in finish(process)[2].splitlines()]
+                last = [line for line in lines if line["event"] == "progress"][-1]
+                self.assertEqual((last["sent"], last["received"]), (500000, 500000))
 
     def test_inetd_never_writes_messages_to_the_socket(self):
         ours, theirs = socket.socketpair()

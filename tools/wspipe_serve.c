@@ -310,7 +310,9 @@ int wspipe_inetd(struct wspipe_config *config)
 	/* Two threads use it. */
 	if (config->exec)
 		ws_set_nonblocking(stream, true);
+	wspipe_show_progress(config);
 	serve_one(config, half, &verdict);
+	wspipe_progress_stop();
 	wspipe_signals_end();
 	return wspipe_report(&verdict, false);
 }
