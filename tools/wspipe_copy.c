@@ -20,6 +20,7 @@ struct copy {
 	struct wspipe_input *input;	/* sender's, and the caller's when the sender is through */
 	FILE *half[2];
 	int wake[2], done[2];
+	int input_fd;			/* sender's: where it reads standard input */
 	atomic_bool failed;		/* our side broke: the sender's Close must not look like a good end */
 	size_t sent;			/* sender's: bytes of this connection */
 	int input_error;		/* sender's: errno of standard input */
@@ -61,12 +62,26 @@ int wspipe_interrupted(void)
 
 /* --- the sender --- */
 
+/*
+ * Control-C throws away what was typed, also what poll(2) has just told of: reading must not wait for more, as nobody
+ * would look at the signal. The flags of standard input belong to others, too, so a terminal is opened once more.
+ */
+static int open_input(void)
+{
+	char name[256];
+	int fd = -1;
+
+	if (isatty(STDIN_FILENO) && ttyname_r(STDIN_FILENO, name, sizeof name) == 0)
+		fd = open(name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	return fd >= 0 ? fd : STDIN_FILENO;
+}
+
 /* Waits for input. Returns false when the receiver wants an end. What is written goes out before any waiting. */
 static bool wait_for_input(struct copy *copy)
 {
 	struct pollfd fds[2] = {
 		{ .fd = copy->wake[0], .events = POLLIN },
-		{ .fd = STDIN_FILENO, .events = POLLIN },
+		{ .fd = copy->input_fd, .events = POLLIN },
 	};
 
 	int ready = poll(fds, 2, 0);
@@ -85,7 +100,7 @@ static bool wait_for_input(struct copy *copy)
 /* Returns false when nothing more is to be read. */
 static bool send_block(struct copy *copy, char *block)
 {
-	ssize_t size = read(STDIN_FILENO, block, WSPIPE_BLOCK);
+	ssize_t size = read(copy->input_fd, block, WSPIPE_BLOCK);
 
 	if (size < 0 && (errno == EINTR || errno == EAGAIN))
 		return true;
@@ -154,6 +169,7 @@ static void *sender(void *argument)
 
 	if (!block)
 		copy->input_error = errno;
+	copy->input_fd = open_input();
 	while (block && !copy->input->ended && wait_for_input(copy) && send_block(copy, block))
 		;
 	free(block);
@@ -161,6 +177,8 @@ static void *sender(void *argument)
 		hold_open(copy);
 	finish_sending(copy);
 	set_current(NULL);
+	if (copy->input_fd != STDIN_FILENO)
+		close(copy->input_fd);
 	close(copy->done[1]);
 	return NULL;
 }
