@@ -181,16 +181,21 @@ static void run_workers(struct sweep *sweep, int workers)
 		peer_join(threads[i]);
 }
 
-/* As a session shows that nothing is done to. */
+/* As a session shows that nothing is done to, however long it takes. */
 static struct extent measure(struct sweep *sweep, const struct fault_script *script)
 {
 	struct point never = { script, TO_SERVER, FAULT_NEVER };
 	struct extent extent = { { 0 }, { 0 } };
+	bool hurried = sweep->hurried;
 	struct fault_worker worker;
 
+	sweep->hurried = false;
+	set_options(sweep);
 	fault_worker_start(&worker, sweep->secure, &sweep->client, &sweep->listener);
 	run_point(sweep, &worker, &never, &extent);
 	fault_worker_stop(&worker);
+	sweep->hurried = hurried;
+	set_options(sweep);
 	return extent;
 }
 
