@@ -529,9 +529,12 @@ int main(void)
 	pki_begin();
 	tcase_add_loop_test(open_case, half_open_connections_keep_nobody_out, 0, COUNT(half_open));
 	tcase_add_loop_test(open_case, a_dropped_handshake_leaves_nothing_behind, 0, 2);
-	tcase_add_loop_test(descriptors, half_open_connections_that_take_all_descriptors_keep_nobody_out, 1, 3);
+	/* Over the limit valgrind lets the kernel accept, closes what came, and only then says EMFILE. */
+	if (getenv("WSF_UNDER_VALGRIND") == NULL) {
+		tcase_add_loop_test(descriptors, half_open_connections_that_take_all_descriptors_keep_nobody_out, 1, 3);
+		tcase_add_test(descriptors, a_listener_without_descriptors_recovers);
+	}
 	tcase_add_test(descriptors, handshakes_take_no_more_than_half_of_the_descriptors);
-	tcase_add_test(descriptors, a_listener_without_descriptors_recovers);
 	tcase_add_loop_test(slow, a_trickle_does_not_move_the_limit_of_the_handshake, 0, COUNT(trickles));
 	tcase_add_loop_test(header, a_header_block_without_end_is_refused, 0, COUNT(headers));
 	tcase_add_test(header, who_goes_on_behind_a_refusal_is_cut);
