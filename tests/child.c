@@ -112,8 +112,11 @@ static int reap(struct child *child)
 
 void child_exits(struct child *child, int code)
 {
-	int raw = reap(child), status = code == 0 ? wire_status(raw) : raw;
+	int raw = reap(child), status = wire_status(raw);
 
+	/* valgrind puts its own status in the place of any other. */
+	if (status != raw && code != 0)
+		return;
 	insist(WIFEXITED(status) && WEXITSTATUS(status) == code, "the child's status is %#x, not %#x",
 	    (unsigned)status, (unsigned)code << 8);
 }
