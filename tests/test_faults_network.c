@@ -186,16 +186,11 @@ static struct extent measure(struct sweep *sweep, const struct fault_script *scr
 {
 	struct point never = { script, TO_SERVER, FAULT_NEVER };
 	struct extent extent = { { 0 }, { 0 } };
-	bool hurried = sweep->hurried;
 	struct fault_worker worker;
 
-	sweep->hurried = false;
-	set_options(sweep);
 	fault_worker_start(&worker, sweep->secure, &sweep->client, &sweep->listener);
 	run_point(sweep, &worker, &never, &extent);
 	fault_worker_stop(&worker);
-	sweep->hurried = hurried;
-	set_options(sweep);
 	return extent;
 }
 
@@ -219,7 +214,6 @@ static void begin_sweep(struct sweep *sweep)
 {
 	peer_count_begin();
 	pthread_mutex_init(&sweep->lock, NULL);
-	sweep->hurried = sweep->action != NULL && sweep->action->ahead == FAULT_STALL;
 	set_options(sweep);
 }
 
@@ -260,6 +254,8 @@ static void sweep_all(struct sweep *sweep, size_t first, size_t head_step, size_
 				add_point(sweep, script, flow, at);
 		}
 	}
+	sweep->hurried = sweep->action->ahead == FAULT_STALL;
+	set_options(sweep);
 	/* Where time limits have to pass, all wait at once. */
 	run_workers(sweep, !sweep->hurried ? 4 : sweep->secure ? WORKERS_MAX / 4 : WORKERS_MAX);
 	end_sweep(sweep);
