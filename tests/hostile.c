@@ -13,17 +13,11 @@
 
 #include "duo.h"
 #include "hostile.h"
+#include "memcheck.h"
 #include "peer.h"
 
 #define SETTLE_LOOKS 4000
 #define SHARE 8
-
-static bool under_valgrind(void)
-{
-	const char *preload = getenv("LD_PRELOAD");
-
-	return preload != NULL && strstr(preload, "vgpreload") != NULL;
-}
 
 unsigned hostile_factor(void)
 {

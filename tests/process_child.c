@@ -6,6 +6,8 @@
 #include <stdarg.h>
 #include <time.h>
 
+#include "memcheck.h"
+
 #define LIMIT_S 40
 
 static struct ws_listener *listener;
@@ -159,6 +161,7 @@ int main(int argc, char *argv[])
 	const struct scenario *const tables[] = { exit_scenarios, fork_scenarios };
 
 	alarm((unsigned)(LIMIT_S * multiplier()));
+	memcheck_leaks_are_meant();
 	insist(argc >= 3, "usage: process_child SCENARIO URL [OPTION]");
 	for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++)
 		for (const struct scenario *one = tables[i]; one->name != NULL; one++)

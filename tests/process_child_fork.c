@@ -20,14 +20,12 @@ static pid_t fork_here(void)
 	return pid;
 }
 
-/* valgrind finds the stacks of threads that a fork has not: see wire_status. */
 static void expect_exit(pid_t pid, int code)
 {
-	bool stacks = getenv("WSF_UNDER_VALGRIND") != NULL && code == 0;
 	int status;
 
 	insist(waitpid(pid, &status, 0) == pid, "waitpid");
-	insist(WIFEXITED(status) && (WEXITSTATUS(status) == code || (stacks && WEXITSTATUS(status) == 99)),
+	insist(WIFEXITED(status) && WEXITSTATUS(status) == code,
 	    "the forked process ended with %#x, not %d", (unsigned)status, code);
 }
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "child.h"
+#include "memcheck.h"
 #include "pki.h"
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof(array)[0]))
@@ -481,7 +482,7 @@ int main(void)
 	tcase_add_loop_test(inside, exit_in_the_midst_of_everything, 0, 12);
 
 	/* Under valgrind the C library frees all of its own also in _exit, and flushes what stdio has. */
-	if (getenv("WSF_UNDER_VALGRIND") == NULL) {
+	if (!under_valgrind()) {
 		tcase_add_loop_test(other, any_other_end_sends_nothing, 0, WIRE_ROLES * COUNT(graceless));
 		tcase_add_loop_test(other, library_tells_one_from_the_other, 0,
 		    2 * (COUNT(graceful) + COUNT(graceless)));

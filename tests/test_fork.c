@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "child.h"
+#include "memcheck.h"
 #include "pki.h"
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof(array)[0]))
@@ -253,7 +254,7 @@ END_TEST
 
 START_TEST(fork_while_threads_open_read_write_and_close)
 {
-	const char *few = getenv("WSF_UNDER_VALGRIND") != NULL ? "10" : "60";
+	const char *few = under_valgrind() ? "10" : "60";
 	const char *arguments[] = { "busy_fork", "none", few, NULL };
 	struct child child;
 

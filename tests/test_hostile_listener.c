@@ -17,6 +17,7 @@
 #include <check.h>
 
 #include "hostile.h"
+#include "memcheck.h"
 #include "pki.h"
 #include "wire.h"
 
@@ -530,7 +531,7 @@ int main(void)
 	tcase_add_loop_test(open_case, half_open_connections_keep_nobody_out, 0, COUNT(half_open));
 	tcase_add_loop_test(open_case, a_dropped_handshake_leaves_nothing_behind, 0, 2);
 	/* Over the limit valgrind lets the kernel accept, closes what came, and only then says EMFILE. */
-	if (getenv("WSF_UNDER_VALGRIND") == NULL) {
+	if (!under_valgrind()) {
 		tcase_add_loop_test(descriptors, half_open_connections_that_take_all_descriptors_keep_nobody_out, 1, 3);
 		tcase_add_test(descriptors, a_listener_without_descriptors_recovers);
 	}

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "kill.h"
+#include "memcheck.h"
 #include "pki.h"
 #include "wire.h"
 
@@ -477,7 +478,7 @@ int main(int argc, char *argv[])
 	TCase *process = wire_case(suite, "process");
 	int status;
 
-	if (getenv("WSF_UNDER_VALGRIND") != NULL)
+	if (under_valgrind())
 		rounds = 60;
 	if (argc > 1)
 		rounds = (unsigned)strtoul(argv[1], NULL, 10);

@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "bytes.h"
+#include "memcheck.h"
 #include "pki.h"
 #include "wire.h"
 
@@ -48,13 +49,6 @@
 	} while (0)
 
 /* --- how many --- */
-
-static bool under_valgrind(void)
-{
-	const char *preload = getenv("LD_PRELOAD");
-
-	return preload != NULL && strstr(preload, "vgpreload") != NULL;
-}
 
 static size_t from_environment(const char *name, size_t usual)
 {

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "memcheck.h"
 #include "pki.h"
 #include "wire.h"
 
@@ -482,7 +483,7 @@ int main(void)
 	int status;
 
 	/* The masks that the kernel has of threads under valgrind are valgrind's. */
-	if (getenv("WSF_UNDER_VALGRIND") == NULL)
+	if (!under_valgrind())
 		tcase_add_test(others, threads_of_the_library_block_all_signals);
 	tcase_add_loop_test(others, no_handler_and_no_mask_is_touched, 0, 2);
 

@@ -11,6 +11,7 @@
 
 #include <check.h>
 
+#include "memcheck.h"
 #include "pki.h"
 #include "tls_wire.h"
 
@@ -105,8 +106,6 @@ static bool memory_has(const volatile unsigned char *secret, size_t size)
 /* Sanitizers and valgrind keep copies and much memory of their own. */
 static bool can_look(void)
 {
-	const char *preload = getenv("LD_PRELOAD");
-
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 	return false;
 #elif defined(__has_feature)
@@ -114,7 +113,7 @@ static bool can_look(void)
 	return false;
 #endif
 #endif
-	return preload == NULL || strstr(preload, "vgpreload") == NULL;
+	return !under_valgrind();
 }
 
 START_TEST(a_secret_that_is_there_is_found)

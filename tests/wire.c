@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -313,13 +312,6 @@ const char *wire_program(void)
 	ck_assert_int_gt(size, 0);
 	path[size] = '\0';
 	return path;
-}
-
-int wire_status(int status)
-{
-	bool stacks = getenv("WSF_UNDER_VALGRIND") != NULL && WIFEXITED(status) && WEXITSTATUS(status) == 99;
-
-	return stacks ? 0 : status;
 }
 
 int wire_run(Suite *suite)

@@ -57,11 +57,6 @@ void wire_fclose(struct wire *wire, int error);
 void wire_fclose_half(struct wire *wire, int which, int error);
 /* The path of this program, to be executed again: under valgrind "/proc/self/exe" is valgrind itself. */
 const char *wire_program(void);
-/*
- * What waitpid(2) told of a program that exits with threads, or as a fork of one that has some: valgrind finds their
- * stacks, and has it exit with another status then, which is taken for 0.
- */
-int wire_status(int status);
 /* The next line must be text. */
 void wire_expect_line(FILE *stream, const char *text);
 /* The next read must be EOF, again and again (error 0), or that error, again and again even after clearerr. */

@@ -5,8 +5,8 @@
 set -u
 # Of Check's own time limits, as meson's --timeout-multiplier.
 export CK_TIMEOUT_MULTIPLIER=20
-# For tests whose children end with threads, and for the one that would execute itself again to set it.
-export WSF_UNDER_VALGRIND=1 LD_BIND_NOW=1
+# For the test that would execute itself again to set it.
+export LD_BIND_NOW=1
 common='valgrind -q --leak-check=full --error-exitcode=99'
 # A listener that a signal ends has a helper thread, whose stack and storage are "possibly lost".
 export WSPIPE_WRAPPER="$common --show-leak-kinds=definite --errors-for-leak-kinds=definite"
