@@ -14,7 +14,7 @@ import unittest
 from wspipe_command import ENVIRONMENT, Case, Listener, finish, run, start
 from wspipe_peer import BINARY, TIMEOUT_S, Client, connect
 
-CLIENTS = 50
+CLIENTS = 8 if os.environ.get("WSPIPE_WRAPPER") else 50  # under valgrind so many would not shake hands in time
 
 
 class Fifo:
@@ -74,7 +74,7 @@ class Data(ExecCase):
             self.assert_clean(run(listener.url, data=b"hello\n"), b"HELLO\n")
             self.assert_clean(finish(listener.process), b"")
 
-    def test_fifty_clients_at_once(self):
+    def test_many_clients_at_once(self):
         lines = b"".join(b"%d\n" % i for i in range(20000, 0, -1))
         expected = b"".join(b"%d\n" % i for i in range(1, 20001))
         with Listener("-k", "--exec", "sort -n") as listener:
