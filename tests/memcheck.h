@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: 0BSD */
 /*
- * What a test says to valgrind, or asks of it. Without valgrind's header it was not installed where this was built, and
- * what is built there does not run under it.
+ * What a test says to valgrind, or asks of it. Where its header is missing nothing of this does anything: valgrind
+ * brings it along, so that what was built without it is not run under it.
  */
 #ifndef WSF_TESTS_MEMCHECK_H
 #define WSF_TESTS_MEMCHECK_H
