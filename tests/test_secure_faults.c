@@ -255,12 +255,18 @@ END_TEST
 /* --- processes that leave --- */
 
 /*
- * LeakSanitizer asks. A child has no threads, nor has a process at its end, and what only their stacks pointed to seems
- * lost.
+ * LeakSanitizer asks; valgrind is told. A child has no threads, nor has a process at its end, and what only their
+ * stacks pointed to seems lost.
  */
 static bool has_lost_threads;
 int __lsan_is_turned_off(void);
 int __lsan_is_turned_off(void) { return has_lost_threads; }
+
+static void leaks_are_meant(void)
+{
+	has_lost_threads = true;
+	memcheck_leaks_are_meant();
+}
 
 /* This program, run with arguments: it writes to a URL or listens, and leaves main without closing anything. */
 static int leave_open(char *argv[])
@@ -269,8 +275,7 @@ static int leave_open(char *argv[])
 	struct ws_options options = WS_OPTIONS_INIT;
 	FILE *stream;
 
-	has_lost_threads = true;
-	memcheck_leaks_are_meant();
+	leaks_are_meant();
 	if (argv[2] != NULL) {
 		options.ca_file = argv[1];
 		options.proxy = "";
@@ -387,9 +392,8 @@ START_TEST(a_child_sends_nothing_on_its_parents_stream)
 	ck_assert_int_eq(fflush(wire.stream), 0);
 	fputs("two\n", wire.stream);
 	pid = fork();
-	has_lost_threads = pid == 0;
 	if (pid == 0) {
-		memcheck_leaks_are_meant();
+		leaks_are_meant();
 		exit(0);
 	}
 	expect_success(pid);
